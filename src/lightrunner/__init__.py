@@ -1,0 +1,31 @@
+"""Run one piece of untrusted code in one disposable container, on trio.
+
+rules/         pure: limits, validation, tar policy, log lines
+engine/        the client of the Docker Engine API; public as `lightrunner.engine`, usable alone
+
+models.py      RunRequest, RunResult and the other values      errors.py     LightRunnerError
+spec.py        request -> what to tell the engine (pure)
+images.py      the image: there, or pulled                     networks.py   the isolated network
+seed.py        host folder -> tar -> container
+output.py      attached output -> lines and captures
+extract.py     container -> tar -> host                        staging.py    tar -> files, whole or not at all
+removal.py     container and volume, gone
+lifecycle.py   one run, in order: start reading here
+execution.py   the handle of a run under way                   tasks.py      child tasks, bare exceptions, Ctrl-C
+runner.py      DockerRunner: the face                          sync.py       run_sync
+"""
+
+from .errors import LightRunnerError as LightRunnerError
+from .errors import LightRunnerErrorCode as LightRunnerErrorCode
+from .errors import LightRunnerWarning as LightRunnerWarning
+from .execution import Execution as Execution
+from .models import ExtractResult as ExtractResult
+from .models import ExtractSpec as ExtractSpec
+from .models import LogLine as LogLine
+from .models import Progress as Progress
+from .models import RunnerOptions as RunnerOptions
+from .models import RunRequest as RunRequest
+from .models import RunResult as RunResult
+from .models import Timings as Timings
+from .runner import DockerRunner as DockerRunner
+from .sync import run_sync as run_sync

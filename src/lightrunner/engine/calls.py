@@ -1,0 +1,178 @@
+"""How a call is made: of the agreed API version, with its status checked.
+
+The one place where a status becomes an error, and where a lost connection makes us ask for the version again.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlencode
+
+import trio
+
+from . import wire
+from .endpoint import Endpoint
+from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
+from .progress import ProgressDecoder, ProgressMessage
+from .transport import RequestBody, Response, Transport
+
+MIN_API_VERSION: Final = (1, 40)
+"""Docker 19.03. Nothing older is still maintained by anybody."""
+
+MAX_API_VERSION: Final = (1, 51)
+"""The newest version whose changes were read (Docker 28.5)."""
+
+PING_TIMEOUT = 5.0
+"""Seconds; light-runner's deadline."""
+
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+# 101: the connection was handed over. 304: a start or a stop of what is already in that state.
+_GOOD_STATUSES: Final = frozenset({101, 200, 201, 204, 304})
+_JSON = ((b"Content-Type", b"application/json"),)
+
+Headers = tuple[tuple[bytes, bytes], ...]
+Query = Mapping[str, str | int | bool | None]
+
+
+class Calls:
+    """Calls to one daemon."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._transport = Transport(endpoint)
+        self._version = ""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    async def ping(self) -> str:
+        """The newest API version that the daemon speaks, asked for with a deadline."""
+        try:
+            with trio.fail_after(PING_TIMEOUT):
+                async with self._open("system_ping", "GET", "/_ping") as response:
+                    await response.read_up_to(1024)
+        except trio.TooSlowError:
+            reason = f"system_ping: {self.endpoint} did not answer within {PING_TIMEOUT:g} s"
+            raise EngineUnreachable(reason) from None
+        version = response.header("api-version")
+        if version is None or _VERSION.fullmatch(version) is None:
+            raise EngineProtocolError(f"system_ping: {self.endpoint} is no Docker daemon: Api-Version is {version!r}")
+        return version
+
+    async def call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        json: wire.Wire | None = None,
+        body: RequestBody | None = None,
+        headers: Headers = (),
+    ) -> bytes:
+        """One call whose answer is read whole."""
+        if json is not None:
+            body, headers = wire.encode(json), _JSON
+        async with self.stream(operation, method, path, query=query, body=body, headers=headers) as response:
+            return await response.read()
+
+    async def progress(
+        self,
+        operation: str,
+        path: str,
+        *,
+        on_progress: Callable[[ProgressMessage], object] | None,
+        query: Query | None = None,
+        body: RequestBody | None = None,
+        headers: Headers = (),
+    ) -> ProgressMessage | None:
+        """A call that answers with a progress stream; its last message, or the error that came inside it."""
+        decoder = ProgressDecoder()
+        last: ProgressMessage | None = None
+        async with self.stream(operation, "POST", path, query=query, body=body, headers=headers) as response:
+            while data := await response.receive_some():
+                for last in decoder.feed(data):
+                    detail = last.error_detail
+                    if detail is not None or last.error:
+                        message = (detail.message if detail else "") or last.error
+                        raise EngineResponseError(operation, (detail and detail.code) or response.status, message)
+                    if on_progress is not None:
+                        on_progress(last)
+            decoder.close()
+        return last
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: RequestBody | None = None,
+        headers: Headers = (),
+    ) -> AsyncGenerator[Response]:
+        """A call of the agreed version, with its status checked."""
+        target = f"/v{self._version or await self._negotiate()}{path}"
+        if query and (arguments := _arguments(query)):
+            target += f"?{arguments}"
+        async with self._open(operation, method, target, body=body, headers=headers) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        operation: str,
+        method: str,
+        target: str,
+        *,
+        body: RequestBody | None = None,
+        headers: Headers = (),
+    ) -> AsyncGenerator[Response]:
+        try:
+            async with self._transport.open(operation, method, target, body=body, headers=headers) as response:
+                if response.status not in _GOOD_STATUSES:
+                    raise response_error(operation, response.status, await response.error_body())
+                yield response
+        except EngineUnreachable:
+            self._version = ""
+            raise
+
+    async def _negotiate(self) -> str:
+        """Agree on a version: the daemon's newest, clamped to what this client knows.
+
+        A daemon whose newest version is one that we know accepts it for sure. Only a newer daemon is asked which is
+        the oldest that it accepts: /version takes some 50 ms, since the daemon runs three programs for it.
+        """
+        newest = _version(await self.ping())
+        if newest < MIN_API_VERSION:
+            raise EngineProtocolError(
+                f"the daemon at {self.endpoint} speaks API {_text(newest)}; {_text(MIN_API_VERSION)} or newer is needed"
+            )
+        if newest > MAX_API_VERSION:
+            async with self._open("system_version", "GET", "/version") as response:
+                reply = wire.decode(wire.SYSTEM_VERSION, "system_version", await response.read())
+            newest = max(MAX_API_VERSION, _version(reply.min_api_version or _text(MAX_API_VERSION)))
+        self._version = _text(newest)
+        return self._version
+
+
+def _version(text: str) -> tuple[int, int]:
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        raise EngineProtocolError(f"{text!r} is not an API version")
+    return int(match[1]), int(match[2])
+
+
+def _text(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _arguments(query: Query) -> str:
+    """A query string; what is None is left out, truth is a digit."""
+    return urlencode(
+        {name: int(value) if isinstance(value, bool) else value for name, value in query.items() if value is not None},
+        errors="surrogateescape",
+    )

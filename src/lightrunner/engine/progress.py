@@ -1,0 +1,100 @@
+"""Progress streams of pull, import and build: JSON values behind one another -> messages, incrementally.
+
+`ProgressDecoder.feed` takes bytes and returns the messages that they complete; `close` ends the stream. Both raise
+`EngineProtocolError` alone. Values are told apart as JSON, not by lines: the API promises no line breaks.
+"""
+
+import codecs
+import json
+
+import msgspec
+
+from .errors import EngineProtocolError
+
+MAX_MESSAGE_CHARACTERS = 4 * 1024 * 1024
+"""One message. The longest legitimate ones are a build's lines, which the daemon cuts at 64 KiB, and image lists."""
+
+
+class ProgressDetail(msgspec.Struct, frozen=True):
+    """How far a layer is, in bytes."""
+
+    current: int | None = None
+    total: int | None = None
+
+
+class ErrorDetail(msgspec.Struct, frozen=True):
+    """Why a pull, an import or a build failed; `code` is an exit code or an HTTP status, where there is one."""
+
+    message: str = ""
+    code: int | None = None
+
+
+class ProgressMessage(msgspec.Struct, frozen=True, rename={"error_detail": "errorDetail", "detail": "progressDetail"}):
+    """One message of such a stream."""
+
+    status: str = ""
+    id: str = ""
+    stream: str = ""
+    detail: ProgressDetail = ProgressDetail()
+    error_detail: ErrorDetail | None = None
+    error: str = ""
+    aux: object = None
+
+
+class ProgressDecoder:
+    """Decodes one stream. It holds at most one unfinished message."""
+
+    def __init__(self) -> None:
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._json = json.JSONDecoder()
+        self._text = ""
+
+    def feed(self, data: bytes) -> list[ProgressMessage]:
+        """The messages that `data` completes."""
+        try:
+            self._text += self._utf8.decode(data)
+        except UnicodeDecodeError as error:
+            raise EngineProtocolError(f"a progress stream that is not UTF-8: {error.reason}") from error
+        messages: list[ProgressMessage] = []
+        # A value can only be complete where one of the new bytes closes an object: without this look an unfinished
+        # long message would be parsed again with every chunk.
+        if b"}" in data:
+            at = 0
+            while (start := self._skip_blanks(at)) < len(self._text):
+                try:
+                    value, at = self._json.raw_decode(self._text, start)
+                except (ValueError, RecursionError):  # Unfinished, or never to be: `close` tells.
+                    at = start
+                    break
+                messages.append(_message(value))
+            self._text = self._text[at:]
+        self._check_rest()
+        return messages
+
+    def close(self) -> None:
+        """The stream has ended; it may do so between two messages only."""
+        try:
+            rest = self._text + self._utf8.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise EngineProtocolError("the progress stream ended inside a character") from error
+        if rest.strip():
+            raise EngineProtocolError(f"the progress stream ended inside a message: {rest[:200]!r}")
+
+    def _skip_blanks(self, at: int) -> int:
+        while at < len(self._text) and self._text[at] in " \t\r\n":
+            at += 1
+        return at
+
+    def _check_rest(self) -> None:
+        rest = self._text.lstrip(" \t\r\n")
+        if rest and not rest.startswith("{"):
+            raise EngineProtocolError(f"not a progress message: {rest[:200]!r}")
+        if len(rest) > MAX_MESSAGE_CHARACTERS:
+            raise EngineProtocolError(f"a progress message of more than {MAX_MESSAGE_CHARACTERS} characters")
+
+
+def _message(value: object) -> ProgressMessage:
+    try:
+        return msgspec.convert(value, ProgressMessage)
+    except msgspec.ValidationError as error:
+        raise EngineProtocolError(f"not a progress message: {error}") from error

@@ -1,0 +1,101 @@
+"""Files out of an exited container: one GET for each entry, staged while it arrives.
+
+A bad entry is a result with the status ``error``: nothing here fails a run.
+"""
+
+import posixpath
+
+import trio
+
+from .engine import ArchiveStream, EngineClient, EngineError, EngineNotFound, EngineResponseError
+from .models import ExtractResult, ExtractSpec
+from .rules.limits import NAME_PREFIX
+from .spec import ExtractPlan
+from .staging import Staging, StagingError
+from .tasks import open_bare_nursery, protected
+
+_MOUNTED_AT_RUN_TIME = frozenset({"proc", "sys", "dev"})
+
+_BATCH_BYTES = 2 * 1024 * 1024
+"""Held while the thread writes the batch before; then reading waits for the disk."""
+
+
+async def extract(
+    engine: EngineClient, container_id: str, plan: ExtractPlan, *, run_id: str, max_bytes: int
+) -> ExtractResult:
+    """Pull one entry out.
+
+    Args:
+        engine: the daemon.
+        container_id: a container that has exited.
+        plan: a checked entry, or the rejection of one, which is its result.
+        run_id: names the staging folder.
+        max_bytes: cap on the archive's size.
+    """
+    if plan.rejection is not None:
+        return plan.rejection
+    if plan.source.split("/")[1] in _MOUNTED_AT_RUN_TIME:
+        # What an exited container has there is an empty mount point, not what its processes saw.
+        return ExtractResult(from_=plan.spec.from_, to=plan.spec.to, status="missing")
+    try:
+        async with engine.container_archive(container_id, plan.source) as archive:
+            staging = await trio.to_thread.run_sync(
+                Staging, plan.target, f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source), max_bytes
+            )
+            return await _stage(archive, staging, plan.spec)
+    except EngineNotFound:
+        return ExtractResult(from_=plan.spec.from_, to=plan.spec.to, status="missing")
+    except EngineResponseError as error:
+        # 20.10 answers 500 where a file stands in the place of a folder on the way.
+        if "not a directory" in error.message:
+            return ExtractResult(from_=plan.spec.from_, to=plan.spec.to, status="missing")
+        return _failed(plan.spec, error)
+    except (EngineError, StagingError) as error:
+        return _failed(plan.spec, error)
+
+
+async def _stage(archive: ArchiveStream, staging: Staging, spec: ExtractSpec) -> ExtractResult:
+    try:
+        await _receive(archive, staging)
+        await trio.to_thread.run_sync(staging.land)
+    finally:
+        with trio.CancelScope(shield=True):  # Bounded by the disk's work, as every thread is.
+            await trio.to_thread.run_sync(staging.__exit__, None, None, None)
+    return ExtractResult(
+        from_=spec.from_, to=spec.to, status="ok", bytes=staging.received_bytes, skipped=staging.skipped
+    )
+
+
+async def _receive(archive: ArchiveStream, staging: Staging) -> None:
+    """Read on while a thread writes: the batch grows meanwhile, so that a hop to the thread pays."""
+    batch: list[bytes] = []
+    ended = False
+    news = trio.lowlevel.ParkingLot()
+    room = trio.lowlevel.ParkingLot()
+
+    async def read() -> None:
+        nonlocal ended
+        held = 0
+        while chunk := await archive.receive_some():
+            held = held + len(chunk) if batch else len(chunk)
+            batch.append(chunk)
+            news.unpark_all()
+            while held >= _BATCH_BYTES and batch:
+                await room.park()
+        ended = True
+        news.unpark_all()
+
+    async with open_bare_nursery() as nursery:
+        nursery.start_soon(protected, read)
+        while batch or not ended:
+            if not batch:
+                await news.park()
+                continue
+            full = batch.copy()
+            batch.clear()
+            room.unpark_all()
+            await trio.to_thread.run_sync(staging.feed, full)
+
+
+def _failed(spec: ExtractSpec, error: Exception) -> ExtractResult:
+    return ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(error))

@@ -1,0 +1,108 @@
+"""A container's output on its way from the socket to the callback and into the result.
+
+One task reads, another one delivers, so that a slow callback does not hold up the socket: the daemon drops what is not
+read within 2 s of the exit.
+"""
+
+import inspect
+import time
+from collections import deque
+
+import trio
+
+from .engine import OutputPiece, OutputStream
+from .engine.frames import StreamName
+from .models import LogCallback, LogLine
+from .rules.limits import LOG_BUFFER_BYTES, MAX_CAPTURE_BYTES
+from .rules.lines import LineSplitter, Piece
+
+_PIECE_OVERHEAD_BYTES = 256
+"""What holding one piece costs beside its bytes. A container that writes single bytes must not cost gigabytes."""
+
+_TURN = 0.01
+"""Seconds of callbacks without a checkpoint, after which the reader gets its turn."""
+
+
+class Capture:
+    """The first bytes of one stream, and whether there were more."""
+
+    def __init__(self, limit: int = MAX_CAPTURE_BYTES) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+        self.truncated = False
+
+    def add(self, data: memoryview) -> None:
+        """Keep what there is room for."""
+        room = self._limit - len(self._kept)
+        self._kept += data[:room]
+        self.truncated = self.truncated or len(data) > room
+
+    def value(self) -> bytes:
+        """What was kept."""
+        return bytes(self._kept)
+
+
+class Output:
+    """Reads, captures, and delivers line by line. `read` and `deliver` run in tasks of their own."""
+
+    def __init__(self, on_log: LogCallback | None, *, capture: bool) -> None:
+        self._on_log = on_log
+        self.captured: dict[StreamName, Capture] | None = (
+            {"stdout": Capture(), "stderr": Capture()} if capture else None
+        )
+        self._held: deque[OutputPiece] = deque()
+        self._held_bytes = 0
+        self._container_exited = False
+        self._ended = False
+        self._news = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+
+    async def read(self, stream: OutputStream) -> None:
+        """Read to the end. While the container lives, wait where more is held than the callback keeps up with."""
+        while pieces := await stream.receive():
+            if self.captured is not None:
+                for piece in pieces:
+                    self.captured[piece.stream].add(piece.data)
+            if self._on_log is not None:
+                self._held.extend(pieces)
+                self._held_bytes += sum(_cost(piece) for piece in pieces)
+                self._news.unpark_all()
+                while self._held_bytes > LOG_BUFFER_BYTES and not self._container_exited:
+                    await self._room.park()
+        self._ended = True
+        self._news.unpark_all()
+
+    def container_exited(self) -> None:
+        """From now on nothing can be held back: the daemon waits for its readers no longer than 2 s."""
+        self._container_exited = True
+        self._room.unpark_all()
+
+    async def deliver(self, on_log: LogCallback) -> None:
+        """Give each line to the callback, in order for each stream, until the output has ended and all is given."""
+        splitters: dict[StreamName, LineSplitter] = {"stdout": LineSplitter(), "stderr": LineSplitter()}
+        while self._held or not self._ended:
+            if not self._held:
+                await self._news.park()
+                continue
+            piece = self._held.popleft()
+            self._held_bytes -= _cost(piece)
+            self._room.unpark_all()
+            await _call(on_log, piece.stream, splitters[piece.stream].feed(piece.data))
+        for stream, splitter in splitters.items():
+            await _call(on_log, stream, splitter.close())
+
+
+async def _call(on_log: LogCallback, stream: StreamName, pieces: list[Piece]) -> None:
+    turn_ends = time.monotonic() + _TURN
+    for text, partial in pieces:
+        outcome = on_log(LogLine(stream, text, partial))
+        if outcome is not None and inspect.isawaitable(outcome):
+            await outcome
+        if time.monotonic() >= turn_ends:
+            await trio.lowlevel.checkpoint()
+            turn_ends = time.monotonic() + _TURN
+    await trio.lowlevel.checkpoint()
+
+
+def _cost(piece: OutputPiece) -> int:
+    return len(piece.data) + _PIECE_OVERHEAD_BYTES

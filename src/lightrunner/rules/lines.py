@@ -1,0 +1,76 @@
+"""Bytes -> log lines, incrementally.
+
+`LineSplitter.feed` takes bytes of one stream and returns the lines that they complete; `close` returns what was left
+without a newline. A line ends at a line feed alone: a carriage return stays. UTF-8 split between two chunks
+stays intact, and what is not UTF-8 becomes U+FFFD. Nothing is lost and nothing is raised.
+"""
+
+from typing import NamedTuple
+
+from .limits import MAX_LINE_BYTES
+
+
+class Piece(NamedTuple):
+    """A line without its newline, or a piece of one: `partial` where the rest of the line is still to come."""
+
+    text: str
+    partial: bool = False
+
+
+_MIN_LINE_BYTES = 8
+_CONTINUATION_MASK, _CONTINUATION = 0xC0, 0x80  # RFC 3629: a byte inside a sequence is 10xxxxxx,
+_LEAD = 0xC0  # and the one that leads a sequence is 11xxxxxx.
+
+
+class LineSplitter:
+    """Splits one stream. It holds at most `max_line_bytes` between two calls, however long a line is."""
+
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        if max_line_bytes < _MIN_LINE_BYTES:
+            raise ValueError(f"a piece needs room for one character of UTF-8 and some more: {_MIN_LINE_BYTES} bytes")
+        self._max = max_line_bytes
+        self._rest = b""
+
+    def feed(self, data: bytes | memoryview) -> list[Piece]:
+        """The lines, and the pieces of overlong lines, that `data` completes."""
+        block = self._rest + bytes(data) if self._rest else bytes(data)
+        cut = block.rfind(b"\n") + 1
+        self._rest = block[cut:]
+        pieces: list[Piece] = []
+        if cut:
+            # All lines of the block at once: decoding line by line costs four times as much. A newline is never part
+            # of a longer UTF-8 sequence, so this yields the same text.
+            for line in block[: cut - 1].decode(errors="replace").split("\n"):
+                # A character has at most 4 bytes: only a line with a quarter of the limit can be over it.
+                if len(line) * 4 <= self._max:
+                    pieces.append(Piece(line))
+                else:
+                    *parts, last = self._cut(line.encode())
+                    pieces.extend(Piece(part.decode(), partial=True) for part in parts)
+                    pieces.append(Piece(last.decode()))
+        if len(self._rest) > self._max:
+            *parts, self._rest = self._cut(self._rest)
+            pieces.extend(Piece(part.decode(errors="replace"), partial=True) for part in parts)
+        return pieces
+
+    def close(self) -> list[Piece]:
+        """The last line, where the stream did not end with a newline."""
+        rest, self._rest = self._rest, b""
+        return [Piece(rest.decode(errors="replace"))] if rest else []
+
+    def _cut(self, line: bytes) -> list[bytes]:
+        """`line` in parts of at most the limit, the last one not empty, none ending inside a UTF-8 sequence."""
+        parts: list[bytes] = []
+        start = 0
+        while len(line) - start > self._max:
+            end = start + self._max
+            # Step back over at most 3 continuation bytes, and over the byte that leads them.
+            back = end
+            while back > end - 3 and line[back - 1] & _CONTINUATION_MASK == _CONTINUATION:
+                back -= 1
+            if line[back - 1] >= _LEAD:
+                end = back - 1
+            parts.append(line[start:end])
+            start = end
+        parts.append(line[start:])
+        return parts

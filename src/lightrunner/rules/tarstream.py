@@ -1,0 +1,240 @@
+"""Tar bytes -> members and their contents, incrementally.
+
+`TarDecoder.feed` takes bytes and yields, in order, a `Member` for each header and then its content in pieces, as
+`memoryview`s into what was fed. `close` ends the archive. Both raise `TarError` and nothing else, whatever the bytes
+are: a bad checksum, a number that is none, an unknown kind of member, an archive that ends early.
+
+The standard library's `tarfile` is not used for reading, for two reasons: it takes a bad header in the middle of a
+stream for the end of the archive, silently, and it wants to pull from a file where we are fed by a socket.
+
+Formats: POSIX.1-1988 (ustar), pax (POSIX.1-2001) and GNU long names, which is what Go's archive/tar writes and so what
+the daemon sends. Sparse files are refused: the daemon sends none.
+"""
+
+import enum
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .limits import MAX_TAR_EXTENSION_BYTES
+
+BLOCK = 512
+_ZEROS = bytes(BLOCK)
+_BLANK_CHECKSUM = sum(b" " * 8)
+_NAME = slice(0, 100)
+_MODE = slice(100, 108)
+_SIZE = slice(124, 136)
+_MTIME = slice(136, 148)
+_CHECKSUM = slice(148, 156)
+_KIND = slice(156, 157)
+_LINK = slice(157, 257)
+_MAGIC = slice(257, 265)
+_PREFIX = slice(345, 500)
+_MAX_DECIMAL_DIGITS = 20
+_MAX_TIME_DIGITS = 64
+_MAX_SIZE = 2**63 - 1  # Go keeps sizes as int64; arithmetic on more is a lie somewhere.
+
+
+class TarError(ValueError):
+    """The bytes are not a tar archive, or not a whole one."""
+
+
+class Kind(enum.Enum):
+    """What a member is."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    HARD_LINK = "hard link"
+    SYMLINK = "symbolic link"
+    DEVICE = "device"
+    PIPE = "pipe"
+
+
+_KINDS = {
+    b"0": Kind.FILE,
+    b"\0": Kind.FILE,
+    b"7": Kind.FILE,
+    b"1": Kind.HARD_LINK,
+    b"2": Kind.SYMLINK,
+    b"3": Kind.DEVICE,
+    b"4": Kind.DEVICE,
+    b"5": Kind.FOLDER,
+    b"6": Kind.PIPE,
+}
+
+
+class Member(NamedTuple):
+    """One header. `size` counts the content's bytes that follow, and is 0 for all but files."""
+
+    name: str
+    kind: Kind
+    size: int
+    mode: int
+    mtime: float
+    link: str
+
+
+class TarDecoder:
+    """Decodes one archive. It holds one header or one long-name record, never a file's content."""
+
+    def __init__(self) -> None:
+        self._block = bytearray()  # A header that has not arrived whole.
+        self._extension = bytearray()
+        self._extension_kind = b""  # Not empty while a record (pax, GNU long name) is being read.
+        self._overrides: dict[str, bytes] = {}  # What the records say of the next member.
+        self._content = 0  # Bytes of the current content that are still to come,
+        self._padding = 0  # and of the zeros that fill its last block.
+        self._ended = False
+
+    def feed(self, data: bytes | memoryview) -> Iterator[Member | memoryview]:
+        """Yield what `data` completes. The views are valid as long as the caller keeps `data` unchanged."""
+        view = memoryview(data)
+        at = 0
+        while at < len(view) and not self._ended:
+            if self._content:
+                piece = view[at : at + self._content]
+                at += len(piece)
+                self._content -= len(piece)
+                if self._extension_kind:
+                    self._extension += piece
+                    if not self._content:
+                        self._end_extension()
+                else:
+                    yield piece
+            elif self._padding:
+                skipped = min(self._padding, len(view) - at)
+                at += skipped
+                self._padding -= skipped
+            else:
+                piece = view[at : at + BLOCK - len(self._block)]
+                at += len(piece)
+                self._block += piece
+                if len(self._block) == BLOCK:
+                    member = self._header(bytes(self._block))
+                    self._block.clear()
+                    if member is not None:
+                        yield member
+
+    def close(self) -> None:
+        """The archive's bytes are all there. What follows its end mark is ignored, as tar does."""
+        if not self._ended:
+            raise TarError("the archive is truncated")
+
+    def _header(self, block: bytes) -> Member | None:
+        if block == _ZEROS:
+            # The end is two blocks of zeros. One is taken for it too, as by Go's and GNU's readers.
+            if self._overrides:
+                raise TarError("the archive ends behind a record that describes a member to come")
+            self._ended = True
+            return None
+        if sum(block) - sum(block[_CHECKSUM]) + _BLANK_CHECKSUM != _number(block[_CHECKSUM]):
+            raise TarError("a header's checksum is wrong")
+        kind_byte = block[_KIND]
+        size = _number(block[_SIZE])
+        if kind_byte in b"xgLK":
+            if not 0 <= size <= MAX_TAR_EXTENSION_BYTES:
+                raise TarError(f"a record of {size} bytes is longer than {MAX_TAR_EXTENSION_BYTES}")
+            self._expect(size)
+            self._extension_kind = kind_byte
+            if not size:
+                self._end_extension()
+            return None
+        return self._member(block, kind_byte, size)
+
+    def _member(self, block: bytes, kind_byte: bytes, size: int) -> Member:
+        overrides, self._overrides = self._overrides, {}
+        name = overrides.get("path") or _ustar_name(block)
+        kind = _KINDS.get(kind_byte)
+        if kind is None:
+            raise TarError(f"a member of the unknown kind {kind_byte!r}")
+        if kind is Kind.FILE and name.endswith(b"/"):
+            kind = Kind.FOLDER  # Before POSIX tar had no kind for folders.
+        if "size" in overrides:
+            size = _decimal(overrides["size"])
+        if not 0 <= size <= _MAX_SIZE:
+            raise TarError(f"a member of {size} bytes")
+        if kind is not Kind.FILE:
+            size = 0  # The others have no content, whatever the header says; Go's reader does the same.
+        self._expect(size)
+        return Member(
+            name=_text(name),
+            kind=kind,
+            size=size,
+            mode=_number(block[_MODE]),
+            mtime=_seconds(overrides["mtime"]) if "mtime" in overrides else float(_number(block[_MTIME])),
+            link=_text(overrides.get("linkpath") or _string(block[_LINK])),
+        )
+
+    def _expect(self, size: int) -> None:
+        self._content = size
+        self._padding = -size % BLOCK
+
+    def _end_extension(self) -> None:
+        kind, record = self._extension_kind, bytes(self._extension)
+        self._extension_kind = b""
+        self._extension.clear()
+        if kind == b"L":
+            self._overrides["path"] = record.split(b"\0", 1)[0]
+        elif kind == b"K":
+            self._overrides["linkpath"] = record.split(b"\0", 1)[0]
+        elif kind == b"x":
+            self._overrides.update(_pax_records(record))
+        # A global record ("g") has nothing that concerns us: Go's writer puts comments there.
+
+
+def _ustar_name(block: bytes) -> bytes:
+    name = _string(block[_NAME])
+    # GNU's own format ("ustar  \0") keeps times where POSIX keeps the prefix.
+    if block[_MAGIC].startswith(b"ustar\0") and (prefix := _string(block[_PREFIX])):
+        return prefix + b"/" + name
+    return name
+
+
+def _string(field: bytes) -> bytes:
+    return field.split(b"\0", 1)[0]
+
+
+def _text(name: bytes) -> str:
+    """A file name as Python spells it on the host; bytes that are not UTF-8 become surrogate escapes."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _number(field: bytes) -> int:
+    """An octal number, padded with blanks or NULs, or GNU's base-256 with the top bit set."""
+    if field[0] & 0x80:
+        # Two's complement of the field without its top bit; 0xff leads a negative number.
+        return int.from_bytes(bytes((field[0] & 0x7F | (field[0] & 0x40) << 1,)) + field[1:], "big", signed=True)
+    digits = field.split(b"\0", 1)[0].strip(b" ")
+    if digits.strip(b"01234567"):
+        raise TarError(f"{field!r} is not an octal number")
+    return int(digits or b"0", 8)
+
+
+def _decimal(text: bytes) -> int:
+    if not text.isdigit() or len(text) > _MAX_DECIMAL_DIGITS:
+        raise TarError(f"{text[:40]!r} is not a size")
+    return int(text)
+
+
+def _seconds(text: bytes) -> float:
+    whole, _, fraction = text.removeprefix(b"-").partition(b".")
+    if not whole.isdigit() or len(text) > _MAX_TIME_DIGITS or (fraction and not fraction.isdigit()):
+        raise TarError(f"{text[:40]!r} is not a time")
+    return float(text)
+
+
+def _pax_records(record: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield each key and value of ``<length> <key>=<value>`` lines; a length counts its whole line."""
+    at = 0
+    while at < len(record):
+        blank = record.find(b" ", at, at + _MAX_DECIMAL_DIGITS)
+        length = record[at:blank]
+        if blank < 0 or not length.isdigit():
+            raise TarError("a pax record without its length")
+        end = at + int(length)
+        if end > len(record) or end <= blank + 1 or record[end - 1 : end] != b"\n":
+            raise TarError("a pax record with a wrong length")
+        key, equals, value = record[blank + 1 : end - 1].partition(b"=")
+        if not equals or (b"\0" in value and key in (b"path", b"linkpath")):
+            raise TarError("a pax record that is no key and value")
+        yield key.decode("utf-8", "replace"), value
+        at = end

@@ -1,0 +1,171 @@
+"""The face: DockerRunner."""
+
+import warnings
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Self
+
+import trio
+
+from .engine import EngineClient, EngineError
+from .errors import LightRunnerError, LightRunnerErrorCode, LightRunnerWarning, invalid_request
+from .lifecycle import Run, StartedStatus
+from .models import LogCallback, ProgressCallback, RunnerOptions, RunRequest, RunResult
+from .networks import IsolatedNetwork
+from .rules.limits import (
+    CLOSE_TIMEOUT,
+    DEFAULT_CPUS,
+    DEFAULT_MAX_EXTRACT_BYTES,
+    DEFAULT_MEMORY,
+    DEFAULT_RUNTIME,
+)
+from .spec import RunPlan, check_options, check_request
+from .tasks import run_in_child
+
+
+class DockerRunner:
+    """Runs requests, each in one disposable container, on one daemon. Use as ``async with``.
+
+    Keywords are the fields of `RunnerOptions`, and are kept in `options`.
+
+    Resource handling: it owns connections, not tasks. Leaving the block waits for the runs that are under way in other
+    tasks; leaving it by an exception or a cancellation aborts them, and waits for their removal.
+
+    Raises:
+        LightRunnerError: INVALID_REQUEST: an option breaks a rule.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory: str | int = DEFAULT_MEMORY,
+        cpus: float | str = DEFAULT_CPUS,
+        runtime: str = DEFAULT_RUNTIME,
+        gpus: str | int | None = None,
+        no_new_privileges: bool = True,
+        max_extract_bytes: int = DEFAULT_MAX_EXTRACT_BYTES,
+        max_concurrent: int | trio.CapacityLimiter | None = None,
+        host: str | None = None,
+    ) -> None:
+        self.options = RunnerOptions(
+            memory=memory,
+            cpus=cpus,
+            runtime=runtime,
+            gpus=gpus,
+            no_new_privileges=no_new_privileges,
+            max_extract_bytes=max_extract_bytes,
+            max_concurrent=max_concurrent,
+            host=host,
+        )
+        with invalid_request():
+            self._sandbox = check_options(self.options)
+            self._engine = EngineClient(self.options.host)
+        limit = self.options.max_concurrent
+        self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
+        self._isolated_network = IsolatedNetwork(self._engine)
+        self._open = False
+        self._active: set[trio.CancelScope] = set()
+        self._idle = trio.lowlevel.ParkingLot()
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._open = False
+        try:
+            if kind is not None:
+                self._abort()
+            while self._active:
+                await self._idle.park()
+        finally:
+            self._abort()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
+                while self._active:
+                    await self._idle.park()
+            await self._engine.aclose()
+
+    async def is_available(self) -> bool:
+        """Whether the daemon answers."""
+        self._check_open()
+        try:
+            await self._engine.system_ping()
+        except EngineError:
+            return False
+        return True
+
+    async def run(
+        self,
+        request: RunRequest,
+        *,
+        on_log: LogCallback | None = None,
+        on_progress: ProgressCallback | None = None,
+        task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
+    ) -> RunResult:
+        """Run one request, from its check to the removal of all that it made.
+
+        As ``execution = await nursery.start(runner.run, request)`` it hands out an `Execution` as soon as the daemon
+        has accepted the start; what fails before comes out of ``nursery.start``.
+
+        Args:
+            request: what to run.
+            on_log: gets each line of output, in order for each stream, as it comes. A slow one loses nothing: 8 MiB are
+                held for it, then the container has to wait.
+            on_progress: gets the messages of a pull.
+            task_status: trio's, for ``nursery.start``.
+
+        Returns:
+            The result; a non-zero exit code is one.
+
+        Resource handling: when it returns or raises, its container and its volume are gone from the daemon. Cancelling
+        the surrounding scope kills the container, and waits for its removal, which is bounded.
+
+        Error handling: what a callback raises ends the run and comes out as it is.
+
+        Raises:
+            LightRunnerError: the request breaks a rule (INVALID_REQUEST), or the daemon failed (the other codes).
+        """
+        self._check_open()
+        with invalid_request():
+            plan = check_request(request)
+        _warn_of_dropped_env(plan)
+        lifecycle = Run(
+            self._engine, self._isolated_network, plan, self._sandbox, on_log=on_log, on_progress=on_progress
+        )
+        with trio.CancelScope() as scope:
+            self._active.add(scope)
+            try:
+                async with self._place():
+                    return await run_in_child(lifecycle.run, task_status)
+            finally:
+                self._active.remove(scope)
+                self._idle.unpark_all()
+        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run was over")
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None]:
+        """One of `max_concurrent` places; the run's own, whichever task it is taken from."""
+        if self._limiter is None:
+            yield
+            return
+        borrower = object()
+        await self._limiter.acquire_on_behalf_of(borrower)
+        try:
+            yield
+        finally:
+            self._limiter.release_on_behalf_of(borrower)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise RuntimeError("a DockerRunner is used inside its block: async with DockerRunner(...) as runner")
+
+    def _abort(self) -> None:
+        for scope in self._active:
+            scope.cancel()
+
+
+def _warn_of_dropped_env(plan: RunPlan) -> None:
+    if plan.dropped_env:
+        names = ", ".join(repr(name) for name in plan.dropped_env)
+        # At the line that awaits `run`: this function, `run`, and its caller's coroutine.
+        warnings.warn(f"env: dropped what is no POSIX name: {names}", LightRunnerWarning, stacklevel=3)

@@ -1,0 +1,208 @@
+"""A host folder -> a tar stream -> a created container. No helper container, no helper image, one PUT."""
+
+import os
+import stat
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+
+import trio
+
+from .engine import EngineClient, EngineNotFound, EngineResponseError
+from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from .rules.limits import VENV_MARKER
+from .rules.members import SEED_FOLDER_MODE, IgnoreRules, seed_file_mode
+from .rules.violation import RuleViolation
+from .tasks import open_bare_nursery, protected
+
+_CHUNK_BYTES = 1024 * 1024
+"""One hop between the thread that reads and the task that sends; smaller ones cost more hops than they save memory."""
+
+_CHUNKS_AHEAD = 2
+_BLOCK = tarfile.BLOCKSIZE
+# A symlink in the place of a file that was listed is not followed, and a pipe in its place does not block.
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ROOT_USERS = frozenset({"", "0", "root"})
+
+
+class SeedError(Exception):
+    """A file of the folder cannot be read, or changed meanwhile. The message names it."""
+
+
+def check_source(source: str) -> None:
+    """Look whether the folder is there.
+
+    Raises:
+        RuleViolation: it is missing, no folder, or may not be listed.
+    """
+    try:
+        with os.scandir(source):
+            pass
+    except OSError as error:
+        raise RuleViolation("dir", source, f"not a folder that can be read: {error.strerror}") from error
+
+
+async def seed(
+    engine: EngineClient, container_id: str, *, source: str | None, ignore: tuple[str, ...], workdir: str, user: str
+) -> None:
+    """Copy `source` over what the image has at the workdir, and make the workdir writable for the image's user.
+
+    Args:
+        engine: the daemon.
+        container_id: a created container that was not started.
+        source: the folder; None: no copy.
+        ignore: the request's own patterns.
+        workdir: where to, in the container.
+        user: the image's user, as its configuration has it.
+
+    Raises:
+        LightRunnerError: SEED_FAILED, with the file's name where it is one.
+    """
+    rules = IgnoreRules(ignore)
+    with mapped_errors(LightRunnerErrorCode.SEED_FAILED, "put_container_archive", container_id=container_id):
+        if user.partition(":")[0] in _ROOT_USERS:
+            if source is not None:
+                # No entry for the workdir itself: an image may have one, and it keeps its mode.
+                await _put(engine, container_id, workdir, lambda: tar_chunks(source, rules))
+            return
+        # A fresh volume belongs to root. Its mode can be changed by an entry for it alone, which means unpacking into
+        # the workdir's parent.
+        path = PurePosixPath(workdir)
+        try:
+            await _put(engine, container_id, str(path.parent), lambda: tar_chunks(source, rules, folder=path.name))
+        except EngineResponseError as error:
+            if "cannot overwrite non-directory" not in error.message:
+                raise
+            # The image's workdir is a link to a folder. The daemon followed it for the mount; so do we.
+            link = (await engine.container_archive_info(container_id, workdir)).link_target
+            path = PurePosixPath(link)
+            await _put(engine, container_id, str(path.parent), lambda: tar_chunks(source, rules, folder=path.name))
+
+
+async def _put(engine: EngineClient, container_id: str, path: str, chunks: Callable[[], Iterator[bytes]]) -> None:
+    """One PUT, fed by a thread that reads ahead."""
+    send, receive = trio.open_memory_channel[bytes](_CHUNKS_AHEAD)
+
+    async def produce() -> None:
+        source = chunks()
+        async with send:
+            try:
+                # None marks the end: StopIteration cannot cross a thread's boundary.
+                while (chunk := await trio.to_thread.run_sync(next, source, None)) is not None:
+                    await send.send(chunk)
+            except SeedError as error:
+                raise LightRunnerError(
+                    LightRunnerErrorCode.SEED_FAILED,
+                    str(error),
+                    docker_op="put_container_archive",
+                    container_id=container_id,
+                ) from error
+
+    async with receive, open_bare_nursery() as nursery:
+        nursery.start_soon(protected, produce)
+        try:
+            await engine.put_container_archive(container_id, path, receive)
+        except EngineNotFound as error:
+            raise LightRunnerError(
+                LightRunnerErrorCode.SEED_FAILED,
+                str(error),
+                docker_op="put_container_archive",
+                container_id=container_id,
+            ) from error
+        # The daemon may answer before it has read all: nothing more has to be produced.
+        nursery.cancel_scope.cancel()
+
+
+def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = None) -> Iterator[bytes]:
+    """The folder as a tar archive, in chunks of about 1 MiB.
+
+    GNU's format: names of any length and in any bytes arrive as they are. Owners are 0:0, modes get a+rwX.
+
+    Args:
+        source: the folder; None: none.
+        rules: what stays behind.
+        folder: the name that everything goes under, with an entry of its own; None: no such entry.
+
+    Raises:
+        SeedError: a file cannot be read, or changed while it was read.
+    """
+    archive = bytearray()
+    if folder is not None:
+        archive += _header(f"{folder}/", tarfile.DIRTYPE, SEED_FOLDER_MODE, 0, time.time())
+    if source is not None:
+        for path, name in _walk(source, rules, ""):
+            inside = f"{folder}/{name}" if folder is not None else name
+            if name.endswith("/"):
+                archive += _header(inside, tarfile.DIRTYPE, SEED_FOLDER_MODE, 0, _modified(path))
+            else:
+                yield from _file(path, inside, archive)
+            if len(archive) >= _CHUNK_BYTES:
+                yield bytes(archive)
+                archive.clear()
+    archive += bytes(2 * _BLOCK)
+    yield bytes(archive)
+
+
+def _walk(source: str, rules: IgnoreRules, prefix: str) -> Iterator[tuple[str, str]]:
+    """Paths on the host and names in the archive, sorted; a folder's name ends with a slash, and comes first."""
+    try:
+        with os.scandir(source) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        if prefix and any(entry.name == VENV_MARKER for entry in found):
+            return
+        if prefix:
+            yield source, prefix
+        for entry in found:
+            name = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not rules.skips(name, entry.name, is_folder=True):
+                    yield from _walk(entry.path, rules, f"{name}/")
+            elif entry.is_file(follow_symlinks=False) and not rules.skips(name, entry.name, is_folder=False):
+                yield entry.path, name
+    except OSError as error:
+        raise SeedError(f"{source}: {error.strerror}") from error
+
+
+def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
+    """Append one file to the archive, and hand out what is full."""
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+    except OSError as error:
+        raise SeedError(f"{path}: {error.strerror}") from error
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise SeedError(f"{path}: changed while it was read: it is not a file any more")
+        archive += _header(name, tarfile.REGTYPE, seed_file_mode(before.st_mode), before.st_size, before.st_mtime)
+        left = before.st_size
+        while left:
+            data = os.read(descriptor, min(left, _CHUNK_BYTES))
+            if not data:
+                raise SeedError(f"{path}: changed while it was read: it is shorter than {before.st_size} bytes")
+            left -= len(data)
+            archive += data
+            if len(archive) >= _CHUNK_BYTES:
+                yield bytes(archive)
+                archive.clear()
+        after = os.fstat(descriptor)
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise SeedError(f"{path}: changed while it was read")
+    except OSError as error:
+        raise SeedError(f"{path}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    archive += bytes(-before.st_size % _BLOCK)
+
+
+def _modified(path: str) -> float:
+    return os.stat(path, follow_symlinks=False).st_mtime
+
+
+def _header(name: str, kind: bytes, mode: int, size: int, mtime: float) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    info.mode = mode
+    info.size = size
+    info.mtime = int(mtime)
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

@@ -1,0 +1,188 @@
+"""Request and options -> what to tell the engine. Pure: everything is checked here, before a byte is sent.
+
+`check_options` and `check_request` return plans or raise `RuleViolation`; `container_spec` writes a plan as the body of
+a container create.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import trio
+from msgspec import UNSET
+
+from .engine import wire
+from .models import ExtractResult, ExtractSpec, RunnerOptions, RunRequest
+from .rules import limits, names, sizes
+from .rules.members import check_ignore
+from .rules.names import ImageReference
+from .rules.sizes import GpuRequest
+from .rules.violation import RuleViolation
+
+
+class Sandbox(NamedTuple):
+    """A runner's options in the engine's numbers."""
+
+    memory_bytes: int
+    nano_cpus: int
+    runtime: str
+    gpus: GpuRequest | None
+    no_new_privileges: bool
+    max_extract_bytes: int
+
+
+class ExtractPlan(NamedTuple):
+    """One extract that may be tried, or its `rejection`. `source` is in the container, `target` on the host."""
+
+    spec: ExtractSpec
+    source: str = ""
+    target: str = ""
+    rejection: ExtractResult | None = None
+
+
+class RunPlan(NamedTuple):
+    """A request that was checked. `timeout` is in seconds, infinite for none; `input` is None without a stdin."""
+
+    image: ImageReference
+    entrypoint: str | None
+    source: str | None
+    ignore: tuple[str, ...]
+    input: bytes | memoryview | None
+    timeout: float
+    network: str | None
+    env: list[str]
+    dropped_env: list[str]
+    workdir: str
+    extracts: tuple[ExtractPlan, ...]
+    capture_output: bool
+
+
+def check_options(options: RunnerOptions) -> Sandbox:
+    """The options in the engine's numbers."""
+    limit = options.max_concurrent
+    if limit is not None and not isinstance(limit, trio.CapacityLimiter) and not _is_count(limit):
+        raise RuleViolation("max_concurrent", limit, "not a number from 1 up, nor a trio.CapacityLimiter")
+    return Sandbox(
+        memory_bytes=sizes.parse_memory("memory", options.memory),
+        nano_cpus=sizes.parse_cpus("cpus", options.cpus),
+        runtime=names.check_runtime("runtime", options.runtime),
+        gpus=None if options.gpus is None else sizes.parse_gpus("gpus", options.gpus),
+        no_new_privileges=_flag("no_new_privileges", options.no_new_privileges),
+        max_extract_bytes=sizes.parse_byte_limit("max_extract_bytes", options.max_extract_bytes),
+    )
+
+
+def check_request(request: RunRequest) -> RunPlan:
+    """The request in the engine's terms. Whether `dir` exists is for its reader to find out."""
+    env, dropped = names.parse_env("env", request.env)
+    workdir = names.parse_workdir("workdir", request.workdir)
+    return RunPlan(
+        image=names.parse_image("image", request.image),
+        entrypoint=None if request.entrypoint is None else _entrypoint(request.entrypoint),
+        source=None if request.dir is None else names.parse_host_path("dir", request.dir),
+        ignore=check_ignore("ignore", request.ignore),
+        input=_input(request.input),
+        timeout=sizes.parse_timeout("timeout", request.timeout),
+        network=None if request.network is None else names.check_network("network", request.network),
+        env=env,
+        dropped_env=dropped,
+        workdir=workdir,
+        extracts=_extracts(request.extract, workdir),
+        capture_output=_flag("capture_output", request.capture_output),
+    )
+
+
+def container_spec(plan: RunPlan, sandbox: Sandbox, *, run_id: str, network_mode: str) -> wire.ContainerCreateRequest:
+    """The body of the container create: the sandbox with all its walls."""
+    labels = {limits.LABEL_RUN_ID: run_id}
+    volume = wire.Mount(
+        type="volume",
+        source=limits.NAME_PREFIX + run_id,
+        target=plan.workdir,
+        volume_options=wire.VolumeOptions(labels=labels),
+    )
+    shell = plan.entrypoint is not None
+    has_input = plan.input is not None
+    return wire.ContainerCreateRequest(
+        image=plan.image.text,
+        entrypoint=["sh", "-c", plan.entrypoint] if plan.entrypoint is not None else UNSET,
+        cmd=[] if shell else UNSET,
+        env=plan.env,
+        working_dir=plan.workdir,
+        labels=labels,
+        open_stdin=has_input,
+        stdin_once=has_input,
+        attach_stdin=has_input,
+        attach_stdout=True,
+        attach_stderr=True,
+        # A disposable container has nobody to ask for its health, and a probe is a process in the sandbox.
+        healthcheck=wire.Healthcheck(test=["NONE"]),
+        host_config=wire.HostConfig(
+            mounts=[volume],
+            memory=sandbox.memory_bytes,
+            memory_swap=sandbox.memory_bytes,  # Unset, the container could swap as much again.
+            nano_cpus=sandbox.nano_cpus,
+            pids_limit=limits.PIDS_LIMIT,
+            cap_drop=list(limits.DROPPED_CAPABILITIES),
+            security_opt=["no-new-privileges"] if sandbox.no_new_privileges else [],
+            network_mode=network_mode,
+            runtime="" if sandbox.runtime == limits.DEFAULT_RUNTIME else sandbox.runtime,
+            device_requests=[] if sandbox.gpus is None else [_device_request(sandbox.gpus)],
+            # The output is read as it comes. json-file would keep it as well, unbounded: 100 MB took 270 on disk.
+            log_config=wire.LogConfig(type="none"),
+        ),
+    )
+
+
+def _entrypoint(value: object) -> str:
+    text = names.check_text("entrypoint", value)
+    if not text.strip():
+        raise RuleViolation("entrypoint", value, "is empty; leave it out for the image's own")
+    return text
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise RuleViolation(field, value, "not True or False")
+    return value
+
+
+def _input(value: object) -> bytes | memoryview | None:
+    """JSON, or the bytes themselves."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(cast("bytearray", value))  # A copy: the caller may change its own while the run goes on.
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
+        raise RuleViolation("input", value, f"not a JSON value: {error}") from error
+
+
+def _extracts(value: object, workdir: str) -> tuple[ExtractPlan, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise RuleViolation("extract", value, "not a list of ExtractSpec")
+    plans: list[ExtractPlan] = []
+    for at, spec in enumerate(cast("Sequence[object]", value)):
+        if not isinstance(spec, ExtractSpec):
+            raise RuleViolation(f"extract[{at}]", spec, "not an ExtractSpec")
+        try:
+            source = names.parse_extract_source("from_", spec.from_, workdir)
+            target = names.parse_extract_target("to", spec.to)
+        except RuleViolation as violation:
+            # A bad entry is reported where the others are. It never fails the run.
+            rejection = ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(violation))
+            plans.append(ExtractPlan(spec, rejection=rejection))
+        else:
+            plans.append(ExtractPlan(spec, source, target))
+    return tuple(plans)
+
+
+def _device_request(gpus: GpuRequest) -> wire.DeviceRequest:
+    return wire.DeviceRequest(
+        driver=gpus.driver, count=gpus.number, device_ids=list(gpus.device_ids), capabilities=[list(gpus.capabilities)]
+    )

@@ -1,0 +1,160 @@
+"""The engine that tests run on: a private one, started by the first test that asks, or that of `--host`.
+
+A test says that it needs an engine by using one of the fixtures below; it is then marked `engine`, and
+`--no-engine` leaves it out. At the session's end the private engine checks that nothing of it stays on the
+machine.
+"""
+
+import functools
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import trio
+
+from tools.images import ensure_busybox, ensure_python
+from tools.private_engine import PrivateEngine
+from tools.raw_engine import RawEngine
+
+RUN_LABEL = "light-runner.run-id"
+NAME_PREFIX = "light-runner-"
+CACHE_IMAGE = "light-runner-cache:"
+
+ENGINE_SEEN = pytest.StashKey[str]()
+
+AsyncTest = Callable[..., Awaitable[None]]
+TRIO_SHARE = 0.9
+"""Of a test's time-out, what its trio part may take."""
+CLOCKS = {"mock_clock", "autojump_clock"}
+"""pytest-trio's fixtures under which a second is none."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("lightrunner")
+    group.addoption("--host", metavar="URL", help="use this engine (unix:// or tcp://) in place of a private one")
+    group.addoption("--no-engine", action="store_true", help="leave out the tests that need an engine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--host") and config.getoption("--no-engine"):
+        raise pytest.UsageError("--host and --no-engine exclude each other")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    unwanted = set[str]()
+    if config.getoption("--no-engine"):
+        unwanted = {"engine", "private_engine"}
+    elif config.getoption("--host"):
+        unwanted = {"private_engine"}
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        # The names are the closure: whatever fixture stands on engine_host brings it in.
+        if "engine_host" in item.fixturenames:
+            item.add_marker("engine")
+        if inspect.iscoroutinefunction(item.obj) and not CLOCKS & set(item.fixturenames):
+            item.obj = _bounded(item.obj, TRIO_SHARE * _timeout(item))
+    left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _bounded(test: AsyncTest, seconds: float) -> AsyncTest:
+    """Let an async test that hangs fail by cancellation, which cleans up after it.
+
+    pytest-timeout raises in the middle of trio's own loop, and then no later test can run one.
+    """
+
+    @functools.wraps(test)
+    async def bounded(**fixtures: object) -> None:
+        with trio.fail_after(seconds):
+            await test(**fixtures)
+
+    return bounded
+
+
+def _timeout(item: pytest.Function) -> float:
+    """Return the seconds that pytest-timeout gives a test."""
+    marker = item.get_closest_marker("timeout")
+    configured = item.config.getoption("timeout") or item.config.getini("timeout")
+    return float(marker.args[0] if marker and marker.args else configured) or math.inf
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    if config.getoption("--no-engine"):
+        return "engine: none"
+    host = config.getoption("--host")
+    return f"engine: {describe(RawEngine(host))}" if host else "engine: a private dockerd, when a test needs it"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if seen := config.stash.get(ENGINE_SEEN, None):
+        terminalreporter.write_line(f"engine: {seen}")
+
+
+@pytest.fixture(scope="session")
+def engine_host(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The engine's URL: unix:///… or tcp://…."""
+    if host := pytestconfig.getoption("--host"):
+        yield host
+        return
+    with PrivateEngine() as engine:
+        pytestconfig.stash[ENGINE_SEEN] = describe(RawEngine(engine.host))
+        yield engine.host
+
+
+@pytest.fixture(scope="session")
+def raw(engine_host: str) -> RawEngine:
+    """The oracle: what the daemon has is asked through this, never through the code under test."""
+    return RawEngine(engine_host)
+
+
+@pytest.fixture(scope="session")
+def busybox(raw: RawEngine) -> str:
+    """The tag of a 2 MB image with sh and the usual tools; it has the users root and app."""
+    return ensure_busybox(raw)
+
+
+@pytest.fixture(scope="session")
+def python_image(raw: RawEngine) -> str:
+    """The tag of an image with Python 3.11, its standard library, and all that `busybox` has."""
+    return ensure_python(raw)
+
+
+@pytest.fixture
+def daemon_clean(raw: RawEngine) -> Iterator[RawEngine]:
+    """The oracle; after the test the daemon holds no container, volume or image of ours more than before."""
+    before = ours(raw)
+    yield raw
+    left = ours(raw) - before
+    assert not left, f"left on the daemon: {', '.join(sorted(left))}"
+
+
+def ours(raw: RawEngine) -> set[str]:
+    """Name all that lightrunner has on the daemon, by label or by name. Its network is meant to stay."""
+    containers = {
+        f"container {thing['Names'][0].removeprefix('/')}"
+        for thing in raw.containers()
+        if _is_ours(thing["Names"][0].removeprefix("/"), thing["Labels"])
+    }
+    volumes = {f"volume {thing['Name']}" for thing in raw.volumes() if _is_ours(thing["Name"], thing["Labels"])}
+    tags: set[str] = {tag for image in raw.images() for tag in _tags(image)}
+    return containers | volumes | {f"image {tag}" for tag in tags if tag.startswith(CACHE_IMAGE)}
+
+
+def _tags(image: dict[str, Any]) -> list[str]:
+    return image["RepoTags"] or []  # an image without a name has null
+
+
+def _is_ours(name: str, labels: dict[str, Any] | None) -> bool:
+    return name.startswith(NAME_PREFIX) or RUN_LABEL in (labels or {})
+
+
+def describe(raw: RawEngine) -> str:
+    """Tell what the engine is, in one line."""
+    version = raw.version()
+    api = f"API {version['MinAPIVersion']} to {version['ApiVersion']}"
+    return f"{version['Version']}, {api}, kernel {version['KernelVersion']}, {version['Arch']}"

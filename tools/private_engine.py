@@ -1,0 +1,277 @@
+"""A dockerd of one's own: it disturbs no other daemon on the machine, and leaves nothing behind.
+
+Two dockerd in one network namespace fight over docker0 and the iptables chains, whatever their flags. So this
+one gets network, mount and process namespaces of its own, and they make the tidying up simple as well:
+SIGKILL to the first process of a process namespace ends every process in it, and the mounts and network
+interfaces go with the last of them. What is left by hand are two things: the folder with its data, and its
+control groups.
+
+    owner ── unshare ── sh, process 1 of the namespace ── dockerd ── containerd, shims, containers …
+
+Each link dies with the one before it (PR_SET_PDEATHSIG), so that SIGKILL of the owner ends the engine too.
+Its folder then stays; it is removed by the next engine that starts, which can tell since the owner held a
+lock on it.
+
+Linux, root, util-linux, iproute2 and dockerd are needed; `./dev` sees to them.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tools.raw_engine import RawEngine, RawEngineError
+
+PING_TIMEOUT = 5.0
+START_TIMEOUT = 30.0
+"""Seconds; 0.2 to 2.5 were seen."""
+TIDY_TIMEOUT = 5.0
+"""Seconds. The kernel takes a moment to let go of a control group whose processes are gone."""
+LOG_TAIL_LINES = 30
+
+FOLDERS = Path("/tmp")  # noqa: S108 - TMPDIR can be long, and a socket's path has at most 107 bytes
+PREFIX = "lr-"
+CGROUPS = Path("/sys/fs/cgroup")
+
+# In a mount namespace of its own the engine writes its key to /etc/docker, and the sockets of the container
+# shims and the lock of iptables to /run: an empty one each hides the host's, and goes with the namespace. The
+# shell stays as process 1, since somebody has to reap: each container leaves an orphaned shim to it.
+_ENTER = """
+ip link set lo up
+mkdir -p /etc/docker && mount -t tmpfs none /etc/docker && mount -t tmpfs none /run
+"$@" &
+wait "$!"
+"""
+
+
+class PrivateEngineError(Exception):
+    """The engine did not start, or something of it outlived its end."""
+
+
+class PrivateEngine:
+    """A private dockerd, as a context manager or by `start` and `stop`.
+
+    `binaries` is a folder with another version's programs, `config` the contents of daemon.json, `extra_args`
+    go to dockerd as they are. `host` is the engine's address for the whole life of the object, restarts
+    included.
+
+    The kernel takes the *thread* that started a process for its parent: use one that outlives the engine.
+    """
+
+    def __init__(
+        self,
+        *,
+        binaries: Path | None = None,
+        config: Mapping[str, object] | None = None,
+        extra_args: Sequence[str] = (),
+    ) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=FOLDERS))
+        self._lock = _lock(self._folder)
+        self._binaries = binaries
+        self._config = config or {}
+        self._extra_args = extra_args
+        self._unshare: subprocess.Popen[bytes] | None = None
+        self._namespaces: set[str] = set()
+        self.pid = 0
+        """Process 1 of the engine's namespaces; `nsenter --net=/proc/PID/ns/net` reaches published ports."""
+        self.socket = self._folder / "docker.sock"
+        self.host = f"unix://{self.socket}"
+        self.log_path = self._folder / "dockerd.log"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start, on the data that an earlier start left, and return once the engine answers."""
+        if self._unshare is not None:
+            raise PrivateEngineError("the engine runs already")
+        _remove_abandoned()
+        # What describes the running state of an engine that was killed would keep the next one from starting.
+        shutil.rmtree(self._folder / "exec", ignore_errors=True)
+        for name in ("pid", "docker.sock"):
+            (self._folder / name).unlink(missing_ok=True)
+        config_path = self._folder / "daemon.json"
+        config_path.write_text(json.dumps(self._config))
+
+        with self.log_path.open("ab") as log:
+            self._unshare = subprocess.Popen(
+                [*_namespace_command(), *self._dockerd_command(config_path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"PATH": self._search_path()},
+                start_new_session=True,  # Ctrl-C is for the owner, who then stops the engine in good order
+            )
+        if not _until(self._ready, START_TIMEOUT):
+            raise PrivateEngineError(f"dockerd does not answer; the end of its log:\n{self._log_tail()}")
+        self.pid = _first_child(self._unshare.pid)
+        self._namespaces |= _namespaces(self.pid) - _namespaces(os.getpid())
+
+    def crash(self) -> None:
+        """SIGKILL the daemon and its containers, like a power cut; `start` brings it back on its data."""
+        if self._unshare is None:
+            return
+        # The namespace's first process and not unshare: the kernel lets go of it only when all others are
+        # reaped, and unshare reaps it. The other way round the dead would wait for the host's process 1.
+        victim = _first_child(self._unshare.pid) or self._unshare.pid
+        with suppress(ProcessLookupError):  # it may have died by itself
+            os.kill(victim, signal.SIGKILL)
+        self._unshare.wait()
+        self._unshare, self.pid = None, 0
+
+    def stop(self) -> None:
+        """End the engine and remove all that it made. PrivateEngineError names what could not be removed."""
+        self.crash()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        _until(lambda: not self._remains(), TIDY_TIMEOUT)
+        os.close(self._lock)
+        if remains := self._remains():
+            raise PrivateEngineError("the engine left behind: " + ", ".join(remains))
+
+    def _ready(self) -> bool:
+        if self._unshare is None or self._unshare.poll() is not None:
+            raise PrivateEngineError(f"dockerd ended; the end of its log:\n{self._log_tail()}")
+        return answers(self.host)
+
+    def _remains(self) -> list[str]:
+        """Remove the control groups, and name all that is left."""
+        cgroups = [str(group) for group in _cgroups(self._folder.name) if not _remove_cgroup(group)]
+        processes = [
+            f"process {path.name}"
+            for path in Path("/proc").glob("[0-9]*")
+            if self._namespaces & _namespaces(int(path.name))
+        ]
+        mounts = [
+            f"mount {line.split()[4]}"
+            for line in Path("/proc/self/mountinfo").read_text().splitlines()
+            if str(self._folder) in line
+        ]
+        return cgroups + processes + mounts + [str(self._folder)] * self._folder.exists()
+
+    def _dockerd_command(self, config_path: Path) -> list[str]:
+        return [
+            "dockerd",
+            f"--config-file={config_path}",
+            f"--data-root={self._folder}/data",
+            f"--exec-root={self._folder}/exec",
+            f"--pidfile={self._folder}/pid",
+            f"--host={self.host}",
+            f"--cgroup-parent=/{self._folder.name}",
+            "--exec-opt=native.cgroupdriver=cgroupfs",  # systemd's would want a slice, and systemd's own bus
+            *self._extra_args,
+        ]
+
+    def _search_path(self) -> str:
+        first = [str(self._binaries)] if self._binaries is not None else []
+        # dockerd, runc and iptables are in folders that not every root's PATH has.
+        return ":".join([*first, os.environ.get("PATH", ""), "/usr/sbin:/usr/bin:/sbin:/bin"])
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+
+def answers(host: str) -> bool:
+    """Tell whether a daemon answers at `host`."""
+    try:
+        RawEngine(host, timeout=PING_TIMEOUT).ping()
+    except (OSError, HTTPException, RawEngineError, ValueError):
+        return False
+    return True
+
+
+def _namespace_command() -> list[str]:
+    dies_with_owner = ["setpriv", "--pdeathsig=KILL"]
+    namespaces = ["unshare", "--net", "--mount", "--propagation=private", "--pid", "--mount-proc"]
+    return [*dies_with_owner, *namespaces, "--fork", "--kill-child", "--", "sh", "-ec", _ENTER, "sh"]
+
+
+def _first_child(pid: int) -> int:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return 0
+    return int(children[0]) if children else 0
+
+
+def _namespaces(pid: int) -> set[str]:
+    """Name a process's namespaces, as in "net:[4026531840]"; none if it is gone or not ours to see."""
+    found = set[str]()
+    for kind in ("net", "mnt", "pid"):
+        try:
+            found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def _cgroups(name: str) -> Iterator[Path]:
+    """Find the engine's control groups: one in the unified hierarchy, or one for each controller of v1."""
+    return (path for path in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if path.exists())
+
+
+def _remove_cgroup(group: Path) -> bool:
+    """Remove a control group, the deepest first; False if there is life in it still."""
+    try:
+        for folder, _, _ in os.walk(group, topdown=False):
+            Path(folder).rmdir()
+    except FileNotFoundError:
+        return True  # one hierarchy can be mounted under two names
+    except OSError:
+        return False
+    return True
+
+
+def _lock(folder: Path) -> int:
+    """Mark `folder` as in use for as long as this process lives or holds the returned descriptor."""
+    descriptor = os.open(folder / "new", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    # Only now does it get the name that is looked for: it is never there without being locked.
+    (folder / "new").rename(folder / "lock")
+    return descriptor
+
+
+def _remove_abandoned() -> None:
+    """Remove folders and control groups of engines whose owner was killed."""
+    for lock in FOLDERS.glob(f"{PREFIX}*/lock"):
+        try:
+            descriptor = os.open(lock, os.O_RDWR)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            for group in _cgroups(lock.parent.name):
+                _remove_cgroup(group)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def _until(condition: Callable[[], bool], timeout: float) -> bool:
+    """Poll for at most `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (met := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return met

@@ -6,6 +6,8 @@ engine/        the client of the Docker Engine API; public as `lightrunner.engin
 models.py      RunRequest, RunResult and the other values      errors.py     LightRunnerError
 spec.py        request -> what to tell the engine (pure)
 images.py      the image: there, or pulled                     networks.py   the isolated network
+steps.py       setup steps -> a cached image                   cache.py      cache images that nobody uses, removed
+cache_usage.py when each of them was last used                 statedir.py   files that are written whole or not at all
 seed.py        host folder -> tar -> container
 output.py      attached output -> lines and captures
 extract.py     container -> tar -> host                        staging.py    tar -> files, whole or not at all
@@ -19,6 +21,7 @@ from .errors import LightRunnerError as LightRunnerError
 from .errors import LightRunnerErrorCode as LightRunnerErrorCode
 from .errors import LightRunnerWarning as LightRunnerWarning
 from .execution import Execution as Execution
+from .models import CacheCleanup as CacheCleanup
 from .models import ExtractResult as ExtractResult
 from .models import ExtractSpec as ExtractSpec
 from .models import LogLine as LogLine

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from .engine import EngineEndpointError, EngineError, EngineUnreachable
+from .rules.dockerfile import StepViolation
 from .rules.violation import RuleViolation
 
 
@@ -21,6 +22,10 @@ class LightRunnerErrorCode(enum.StrEnum):
     """The run's volume could not be made."""
     CONTAINER_START_FAILED = "CONTAINER_START_FAILED"
     """The container could not be created or started."""
+    INVALID_RUN_STEP = "INVALID_RUN_STEP"
+    """A setup step breaks a rule: it would not be one RUN of the Dockerfile. Nothing was built."""
+    BUILD_FAILED = "BUILD_FAILED"
+    """The image of the setup steps could not be built."""
     SEED_FAILED = "SEED_FAILED"
     """The host folder could not be copied into the container."""
     RUN_FAILED = "RUN_FAILED"
@@ -89,8 +94,10 @@ def mapped_errors(code: LightRunnerErrorCode, docker_op: str, *, container_id: s
 
 @contextmanager
 def invalid_request() -> Generator[None]:
-    """Turn a broken rule into INVALID_REQUEST."""
+    """Turn a broken rule into INVALID_REQUEST, or INVALID_RUN_STEP for a setup step."""
     try:
         yield
+    except StepViolation as error:
+        raise LightRunnerError(LightRunnerErrorCode.INVALID_RUN_STEP, str(error)) from error
     except (RuleViolation, EngineEndpointError) as error:
         raise LightRunnerError(LightRunnerErrorCode.INVALID_REQUEST, str(error)) from error

@@ -32,26 +32,22 @@ async def extract(
         run_id: names the staging folder.
         max_bytes: cap on the archive's size.
     """
+    spec = plan.spec
     if plan.rejection is not None:
         return plan.rejection
     if plan.source.split("/")[1] in _MOUNTED_AT_RUN_TIME:
         # What an exited container has there is an empty mount point, not what its processes saw.
-        return ExtractResult(from_=plan.spec.from_, to=plan.spec.to, status="missing")
+        return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
     try:
         async with engine.container_archive(container_id, plan.source) as archive:
             staging = await trio.to_thread.run_sync(
                 Staging, plan.target, f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source), max_bytes
             )
-            return await _stage(archive, staging, plan.spec)
-    except EngineNotFound:
-        return ExtractResult(from_=plan.spec.from_, to=plan.spec.to, status="missing")
-    except EngineResponseError as error:
-        # 20.10 answers 500 where a file stands in the place of a folder on the way.
-        if "not a directory" in error.message:
-            return ExtractResult(from_=plan.spec.from_, to=plan.spec.to, status="missing")
-        return _failed(plan.spec, error)
+            return await _stage(archive, staging, spec)
     except (EngineError, StagingError) as error:
-        return _failed(plan.spec, error)
+        if isinstance(error, EngineResponseError) and _is_missing(error):
+            return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
+        return ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(error))
 
 
 async def _stage(archive: ArchiveStream, staging: Staging, spec: ExtractSpec) -> ExtractResult:
@@ -97,5 +93,6 @@ async def _receive(archive: ArchiveStream, staging: Staging) -> None:
             await trio.to_thread.run_sync(staging.feed, full)
 
 
-def _failed(spec: ExtractSpec, error: Exception) -> ExtractResult:
-    return ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(error))
+def _is_missing(error: EngineResponseError) -> bool:
+    # 20.10 answers 500 where a file stands in the place of a folder on the way.
+    return isinstance(error, EngineNotFound) or "not a directory" in error.message

@@ -25,7 +25,6 @@ from .engine.wire import ContainerWaitResponse
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
 from .execution import Execution
 from .extract import extract
-from .images import ensure_image
 from .models import ExtractResult, LogCallback, ProgressCallback, RunResult, Timings
 from .networks import IsolatedNetwork
 from .output import Output
@@ -33,6 +32,7 @@ from .removal import remove_run
 from .rules.limits import CREATE_TIMEOUT, KILL_TIMEOUT, NAME_PREFIX
 from .seed import check_source, seed
 from .spec import RunPlan, Sandbox, container_spec
+from .steps import ensure_run_image
 from .tasks import open_bare_nursery, protected
 
 StartedStatus = trio.TaskStatus[Execution]
@@ -92,18 +92,20 @@ class Run:
             with invalid_request():
                 await trio.to_thread.run_sync(check_source, self._plan.source)
         with self._phase("image"):
-            image = await ensure_image(self._engine, self._plan.image, self._on_progress)
-        user = image.config.user if image.config is not None else ""
+            image, found = await ensure_run_image(
+                self._engine, self._plan, self._sandbox.build_timeout, self._on_progress
+            )
+        user = found.config.user if found.config is not None else ""
         try:
-            return await self._attempt(user, task_status)
+            return await self._attempt(image, user, task_status)
         except _NetworkGoneError:
             self._isolated_network.forget()
             await self._remove()
-            return await self._attempt(user, task_status)
+            return await self._attempt(image, user, task_status)
 
-    async def _attempt(self, user: str, task_status: StartedStatus) -> RunResult:
+    async def _attempt(self, image: str, user: str, task_status: StartedStatus) -> RunResult:
         network_mode = await self._network_mode()
-        container_id = await self._create(network_mode)
+        container_id = await self._create(image, network_mode)
         await self._seed(container_id, user)
         async with self._started(container_id, network_mode) as (attached, pending):
             self._execution = execution = Execution(self._engine, self.id, container_id)
@@ -126,18 +128,18 @@ class Run:
         with self._phase("network"):
             return await self._isolated_network.ensure()
 
-    async def _create(self, network_mode: str) -> str:
+    async def _create(self, image: str, network_mode: str) -> str:
         """Create container and volume; the container's id.
 
         The answer is awaited shielded: a create that is cut off still happens, and would overtake its own removal.
         """
-        body = container_spec(self._plan, self._sandbox, run_id=self.id, network_mode=network_mode)
+        body = container_spec(self._plan, self._sandbox, image=image, run_id=self.id, network_mode=network_mode)
         name = NAME_PREFIX + self.id
         container_id: str | None = None
         with self._phase("create"):
             self._may_exist = True
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT), _create_errors(name):
-                container_id = (await self._engine.container_create(body, name=name)).id
+                container_id = (await self._engine.container_create(body, name=name, platform=self._plan.platform)).id
             await trio.lowlevel.checkpoint_if_cancelled()
         if container_id is None:
             raise LightRunnerError(

@@ -10,6 +10,7 @@ import trio
 from .engine.frames import StreamName
 from .errors import LightRunnerError, LightRunnerErrorCode
 from .rules.limits import (
+    DEFAULT_BUILD_TIMEOUT,
     DEFAULT_CPUS,
     DEFAULT_MAX_EXTRACT_BYTES,
     DEFAULT_MEMORY,
@@ -70,10 +71,10 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of a pull.
+    """A message of a pull, or a line of a build.
 
     Attributes:
-        status: what the daemon says: ``Downloading``, ``Pull complete``.
+        status: what the daemon says: ``Downloading``, ``Pull complete``; a build's line without its newline.
         layer: which layer it says it of; None for the image.
         current: how many bytes of the layer are there, where it is told.
         total: of how many.
@@ -98,6 +99,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         image: an image reference; pulled where it is missing.
         entrypoint: a shell command, run as ``sh -c`` in place of the image's ENTRYPOINT and CMD; None: the image's own.
+        run: setup steps, each a shell command, baked into an image that is kept (``light-runner-cache:…``) and found
+            again by the next request with the same image and steps. They are trusted: the build has none of the
+            sandbox's walls.
         dir: a host folder to copy into the workdir. ``.git``, ``node_modules``, build and cache folders, Python's
             virtual environments, links, sockets, devices and pipes stay behind.
         ignore: more names or shell patterns to leave out of `dir`; one with a slash matches the whole relative path.
@@ -108,10 +112,12 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         workdir: an absolute path, the working directory; a fresh volume is mounted there.
         extract: what to pull out after exit code 0.
         capture_output: keep stdout and stderr in the result, up to 8 MiB each.
+        platform: of the image, where it is not the daemon's own: ``linux/arm64``.
     """
 
     image: str
     entrypoint: str | None = None
+    run: Sequence[str] = ()
     dir: str | os.PathLike[str] | None = None
     ignore: Sequence[str] = ()
     input: Any = None
@@ -121,6 +127,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     workdir: str = DEFAULT_WORKDIR
     extract: Sequence[ExtractSpec] = ()
     capture_output: bool = False
+    platform: str | None = None
 
 
 class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +142,7 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
         no_new_privileges: block setuid escalation in the container.
         max_extract_bytes: cap on the archive of one `ExtractSpec`.
         max_concurrent: how many runs at once; the others wait. An int, or a limiter to share; None: no limit.
+        build_timeout: seconds for the build of setup steps, without the pull before it; None: no limit.
         host: the daemon: ``unix:///path`` or ``tcp://host:port``; None: ``DOCKER_HOST`` or the usual sockets.
     """
 
@@ -145,6 +153,7 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
     no_new_privileges: bool = True
     max_extract_bytes: int = DEFAULT_MAX_EXTRACT_BYTES
     max_concurrent: int | trio.CapacityLimiter | None = None
+    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT
     host: str | None = None
 
 
@@ -152,7 +161,7 @@ class Timings(msgspec.Struct, kw_only=True):
     """Where a run's time went: seconds per phase, 0.0 for what did not happen.
 
     Attributes:
-        image: looking for the image, and pulling it.
+        image: looking for the image, pulling it, building the setup steps.
         network: making sure of the isolated network; once per runner.
         create: container and volume.
         seed: copying `dir` in.
@@ -172,6 +181,18 @@ class Timings(msgspec.Struct, kw_only=True):
     run: float = 0.0
     extract: float = 0.0
     cleanup: float = 0.0
+
+
+class CacheCleanup(msgspec.Struct, frozen=True):
+    """What `DockerRunner.cleanup_orphan_cache` removed.
+
+    Attributes:
+        removed: the tags, or the ids of images without one.
+        freed_bytes: what the removed layers took; layers of base images, which stay, are not counted.
+    """
+
+    removed: tuple[str, ...]
+    freed_bytes: int
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):

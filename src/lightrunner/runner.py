@@ -7,19 +7,24 @@ from typing import Self
 
 import trio
 
+from .cache import cleanup_cache
 from .engine import EngineClient, EngineError
 from .errors import LightRunnerError, LightRunnerErrorCode, LightRunnerWarning, invalid_request
 from .lifecycle import Run, StartedStatus
-from .models import LogCallback, ProgressCallback, RunnerOptions, RunRequest, RunResult
+from .models import CacheCleanup, LogCallback, ProgressCallback, RunnerOptions, RunRequest, RunResult
 from .networks import IsolatedNetwork
 from .rules.limits import (
     CLOSE_TIMEOUT,
+    DEFAULT_BUILD_TIMEOUT,
+    DEFAULT_CACHE_AGE,
     DEFAULT_CPUS,
     DEFAULT_MAX_EXTRACT_BYTES,
     DEFAULT_MEMORY,
     DEFAULT_RUNTIME,
 )
+from .rules.sizes import parse_age
 from .spec import RunPlan, check_options, check_request
+from .steps import ensure_run_image
 from .tasks import run_in_child
 
 
@@ -45,6 +50,7 @@ class DockerRunner:
         no_new_privileges: bool = True,
         max_extract_bytes: int = DEFAULT_MAX_EXTRACT_BYTES,
         max_concurrent: int | trio.CapacityLimiter | None = None,
+        build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
         host: str | None = None,
     ) -> None:
         self.options = RunnerOptions(
@@ -55,6 +61,7 @@ class DockerRunner:
             no_new_privileges=no_new_privileges,
             max_extract_bytes=max_extract_bytes,
             max_concurrent=max_concurrent,
+            build_timeout=build_timeout,
             host=host,
         )
         with invalid_request():
@@ -141,6 +148,35 @@ class DockerRunner:
                 self._active.remove(scope)
                 self._idle.unpark_all()
         raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run was over")
+
+    async def prepare(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
+        """Make ready what a run of this request starts from, without running it: pull its image, build its steps.
+
+        Returns:
+            The reference of the image that a run would start from.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST, INVALID_RUN_STEP, IMAGE_PULL_FAILED, BUILD_FAILED.
+        """
+        self._check_open()
+        with invalid_request():
+            plan = check_request(request)
+        return (await ensure_run_image(self._engine, plan, self._sandbox.build_timeout, on_progress))[0]
+
+    async def cleanup_orphan_cache(self, max_age: float = DEFAULT_CACHE_AGE) -> CacheCleanup:
+        """Remove the cache images of setup steps that were not used for `max_age` seconds (by default a week).
+
+        Used means built or found by a run of this host, as ``cache-usage.json`` in the state folder has it; where that
+        says nothing of an image, its creation counts. What a container uses stays.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST: `max_age` is no number from 0 up. RUN_FAILED or DOCKER_UNREACHABLE: the
+                daemon failed.
+        """
+        self._check_open()
+        with invalid_request():
+            seconds = parse_age("max_age", max_age)
+        return await cleanup_cache(self._engine, seconds)
 
     @asynccontextmanager
     async def _place(self) -> AsyncGenerator[None]:

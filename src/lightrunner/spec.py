@@ -14,6 +14,7 @@ from msgspec import UNSET
 from .engine import wire
 from .models import ExtractResult, ExtractSpec, RunnerOptions, RunRequest
 from .rules import limits, names, sizes
+from .rules.dockerfile import check_platform, check_steps
 from .rules.members import check_ignore
 from .rules.names import ImageReference
 from .rules.sizes import GpuRequest
@@ -29,6 +30,7 @@ class Sandbox(NamedTuple):
     gpus: GpuRequest | None
     no_new_privileges: bool
     max_extract_bytes: int
+    build_timeout: float
 
 
 class ExtractPlan(NamedTuple):
@@ -44,6 +46,8 @@ class RunPlan(NamedTuple):
     """A request that was checked. `timeout` is in seconds, infinite for none; `input` is None without a stdin."""
 
     image: ImageReference
+    steps: tuple[str, ...]
+    platform: str | None
     entrypoint: str | None
     source: str | None
     ignore: tuple[str, ...]
@@ -69,6 +73,7 @@ def check_options(options: RunnerOptions) -> Sandbox:
         gpus=None if options.gpus is None else sizes.parse_gpus("gpus", options.gpus),
         no_new_privileges=_flag("no_new_privileges", options.no_new_privileges),
         max_extract_bytes=sizes.parse_byte_limit("max_extract_bytes", options.max_extract_bytes),
+        build_timeout=sizes.parse_timeout("build_timeout", options.build_timeout),
     )
 
 
@@ -78,6 +83,8 @@ def check_request(request: RunRequest) -> RunPlan:
     workdir = names.parse_workdir("workdir", request.workdir)
     return RunPlan(
         image=names.parse_image("image", request.image),
+        steps=check_steps("run", request.run),
+        platform=None if request.platform is None else check_platform("platform", request.platform),
         entrypoint=None if request.entrypoint is None else _entrypoint(request.entrypoint),
         source=None if request.dir is None else names.parse_host_path("dir", request.dir),
         ignore=check_ignore("ignore", request.ignore),
@@ -92,7 +99,9 @@ def check_request(request: RunRequest) -> RunPlan:
     )
 
 
-def container_spec(plan: RunPlan, sandbox: Sandbox, *, run_id: str, network_mode: str) -> wire.ContainerCreateRequest:
+def container_spec(
+    plan: RunPlan, sandbox: Sandbox, *, image: str, run_id: str, network_mode: str
+) -> wire.ContainerCreateRequest:
     """The body of the container create: the sandbox with all its walls."""
     labels = {limits.LABEL_RUN_ID: run_id}
     volume = wire.Mount(
@@ -104,7 +113,7 @@ def container_spec(plan: RunPlan, sandbox: Sandbox, *, run_id: str, network_mode
     shell = plan.entrypoint is not None
     has_input = plan.input is not None
     return wire.ContainerCreateRequest(
-        image=plan.image.text,
+        image=image,
         entrypoint=["sh", "-c", plan.entrypoint] if plan.entrypoint is not None else UNSET,
         cmd=[] if shell else UNSET,
         env=plan.env,

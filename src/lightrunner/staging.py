@@ -55,8 +55,7 @@ class Staging:
         self._is_file: bool | None = None  # Not known before the first member.
         self._descriptor = -1
         self._left = 0
-        self._files: set[tuple[str, ...]] = set()
-        self._folders: set[tuple[str, ...]] = {()}
+        self._parent: tuple[str, ...] = ()  # A folder that is staged. All of them would be 400 MB for 1 GiB of headers.
         self._landed: list[str] = []
         self._done = False
         self._mtime = 0.0
@@ -165,7 +164,6 @@ class Staging:
     def _begin_file(self, parts: tuple[str, ...], member: Member) -> None:
         self._make_parents(parts)
         self._descriptor = os.open(self._path(parts), _FILE_FLAGS, landing_file_mode(member.mode))
-        self._files.add(parts)
         self._left = member.size
         self._mtime = member.mtime
         if not member.size:
@@ -190,27 +188,31 @@ class Staging:
     def _copy_linked(self, parts: tuple[str, ...], member: Member) -> None:
         """The daemon sends the first name of a file as a file and its others as links to that."""
         linked = landing_parts(member.link)
-        if linked not in self._files or linked == parts:
+        source = self._path(linked)
+        if linked == parts or not os.path.isfile(source):
             self.skipped += 1
             return
         self._make_parents(parts)
-        source = self._path(linked)
-        self._count(os.stat(source, follow_symlinks=False).st_size)
-        shutil.copy2(source, self._path(parts), follow_symlinks=False)
-        self._files.add(parts)
+        self._count(os.stat(source).st_size)
+        copy = self._path(parts)
+        shutil.copyfile(source, copy)  # copy2 would put it into a folder of that name.
+        shutil.copystat(source, copy)
 
     def _make_parents(self, parts: tuple[str, ...]) -> None:
-        parent = parts[:-1]
-        if parent not in self._folders:
+        if parts[:-1] != self._parent:
             for depth in range(1, len(parts)):
                 self._make_folder(parts[:depth], _IMPLICIT_FOLDER_MODE)
+            self._parent = parts[:-1]
 
     def _make_folder(self, parts: tuple[str, ...], mode: int) -> None:
-        if parts in self._folders:
+        if not parts:
             return
         self._make_parents(parts)
-        os.mkdir(self._path(parts), mode)
-        self._folders.add(parts)
+        try:
+            os.mkdir(self._path(parts), mode)
+        except FileExistsError:
+            if not os.path.isdir(self._path(parts)):
+                raise
 
     def _path(self, parts: tuple[str, ...]) -> str:
         return "/".join((self._folder, *parts))

@@ -295,6 +295,40 @@ class EngineClient:
         last = await self._calls.progress("image_create", path, on_progress=on_progress, body=body, headers=_TAR)
         return last.status if last else ""
 
+    async def image_build(
+        self,
+        context: bytes | AsyncIterable[bytes],
+        *,
+        tag: str,
+        labels: Mapping[str, str] | None = None,
+        platform: str | None = None,
+        on_progress: Callable[[ProgressMessage], object] | None = None,
+    ) -> None:
+        """Build an image by the classic builder, and give it the tag where that succeeds.
+
+        Cancel it by cancelling the call: the daemon kills and removes the container of the step that runs.
+
+        Args:
+            context: a tar archive with a Dockerfile.
+            tag: ``name:tag``.
+            labels: of the image.
+            platform: of the image.
+            on_progress: gets each message.
+
+        Raises:
+            EngineResponseError: a step failed; `status` is then its exit code, where the daemon tells it.
+        """
+        query = {
+            "t": tag,
+            "labels": wire.encode(labels or {}).decode(),
+            "platform": platform,
+            "rm": True,
+            "forcerm": True,  # also where a step fails
+        }
+        await self._calls.progress(
+            "image_build", "/build", query=query, on_progress=on_progress, body=context, headers=_TAR
+        )
+
     async def image_tag(self, image: str, *, repo: str, tag: str) -> None:
         """Give an image one more name."""
         path = f"/images/{quote(image, safe='/:@')}/tag"

@@ -26,11 +26,14 @@ class Endpoint(NamedTuple):
     @property
     def url(self) -> str:
         """The base of the URLs to ask for. Over a Unix socket the host in it means nothing to the daemon."""
-        address = f"[{self.address}]" if ":" in self.address else self.address
-        return f"http://{address}:{self.port}"
+        return f"http://{self._authority}"
+
+    @property
+    def _authority(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
     def __str__(self) -> str:
-        return f"unix://{self.socket}" if self.socket else f"tcp://{self.address}:{self.port}"
+        return f"unix://{self.socket}" if self.socket else f"tcp://{self._authority}"
 
 
 def parse_endpoint(host: str) -> Endpoint:
@@ -45,7 +48,11 @@ def parse_endpoint(host: str) -> Endpoint:
     if scheme == "unix":
         if not rest.startswith("/") or "\0" in rest:
             raise EngineEndpointError(f"host {host!r} does not name a socket by an absolute path: unix:///path")
-        if len(os.fsencode(rest)) > MAX_SOCKET_PATH_BYTES:
+        try:
+            path = os.fsencode(rest)
+        except UnicodeEncodeError as error:
+            raise EngineEndpointError(f"host {host!r} cannot be encoded as a path") from error
+        if len(path) > MAX_SOCKET_PATH_BYTES:
             raise EngineEndpointError(f"host {host!r}: a socket's path has {MAX_SOCKET_PATH_BYTES} bytes at most")
         return Endpoint(socket=rest)
     if scheme != "tcp":
@@ -55,8 +62,9 @@ def parse_endpoint(host: str) -> Endpoint:
         address, port = parts.hostname, parts.port
     except ValueError as error:
         raise EngineEndpointError(f"host {host!r} is not tcp://host:port: {error}") from error
-    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
-    if not address or not plain or not address.isprintable() or " " in address:
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    # The text as it was given: urlsplit drops line breaks and tabs without a word.
+    if not address or not plain or not host.isprintable() or " " in host:
         raise EngineEndpointError(f"host {host!r} is not tcp://host:port")
     return Endpoint(socket="", address=address, port=DEFAULT_TCP_PORT if port is None else port)
 

@@ -63,6 +63,6 @@ def response_error(operation: str, status: int, body: bytes) -> EngineResponseEr
     """The error for a refused request. A body that is not the daemon's JSON is shown as text, shortened."""
     try:
         message = _ERROR_BODY.decode(body).message.strip()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         message = body[:500].decode(errors="replace").strip()
     return _CLASSES.get(status, EngineResponseError)(operation, status, message or "no reason given")

@@ -96,5 +96,5 @@ class ProgressDecoder:
 def _message(value: object) -> ProgressMessage:
     try:
         return msgspec.convert(value, ProgressMessage)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter for a name with a lone surrogate
         raise EngineProtocolError(f"not a progress message: {error}") from error

@@ -243,9 +243,10 @@ class PathStat(msgspec.Struct, rename={"link_target": "linkTarget"}, kw_only=Tru
 
 
 class ImageInspectResponse(Wire):
-    """GET /images/{name}/json."""
+    """GET /images/{name}/json. `parent` is empty but for images that the classic builder made here."""
 
     id: str
+    parent: str = ""
     repo_tags: list[str] | None = None
     repo_digests: list[str] | None = None
     created: str | None = None

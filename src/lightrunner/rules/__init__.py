@@ -6,6 +6,7 @@ This is the bottom of three floors (rules, engine, runner). Imports point downwa
     limits.py      every default, cap, label and name, with its reason and source
     names.py       image references, environment, networks, runtimes, container and host paths
     sizes.py       memory, cpus, gpus, time-outs: text -> numbers of the engine
+    dockerfile.py  setup steps -> Dockerfile bytes and cache tag
     members.py     what may enter and leave by tar: names, kinds, modes, what a seed skips
     tarstream.py   tar bytes -> members and their contents, incrementally
     lines.py       bytes -> log lines, incrementally

@@ -27,6 +27,12 @@ ISOLATED_BRIDGE = "light-runner0"
 of them succeeds: ``CheckDuplicate`` alone does not hold (6 racing creates made 6 networks on 20.10). A device name
 has 15 characters at most (IFNAMSIZ)."""
 
+CACHE_REPOSITORY = "light-runner-cache"
+"""Images of setup steps are called ``light-runner-cache:<sha256>``. They stay between runs."""
+
+CACHE_KIND = "cache"
+"""Their `LABEL_KIND`."""
+
 # --- defaults of a request and of a runner ------------------------------------------------------------------------
 
 DEFAULT_MEMORY = "512m"
@@ -35,6 +41,10 @@ DEFAULT_TIMEOUT = 1200.0
 DEFAULT_WORKDIR = "/app"
 DEFAULT_RUNTIME = "runc"
 DEFAULT_MAX_EXTRACT_BYTES = GIB
+DEFAULT_BUILD_TIMEOUT = 600.0
+DEFAULT_CACHE_AGE = 7 * 86400.0
+STATE_DIR_VARIABLE = "LIGHT_RUNNER_STATE_DIR"
+DEFAULT_STATE_DIR = "~/.light-runner/state"
 
 # --- the sandbox, never off ---------------------------------------------------------------------------------------
 
@@ -67,6 +77,12 @@ a level, and no legitimate tree is deeper."""
 
 MAX_TAR_EXTENSION_BYTES = MIB
 """A pax or GNU long-name record. Go's archive/tar, the daemon's own, refuses more than 1 MiB as well."""
+
+MAX_DOCKERFILE_LINE_BYTES = 64 * KIB - 1
+"""Go's bufio.Scanner, which reads the engine's Dockerfiles, refuses a token of 64 KiB."""
+
+BUILD_TAIL_BYTES = 4 * KIB
+"""What a failed build's error shows of its output."""
 
 MAX_CAPTURE_BYTES = 8 * MIB
 """What ``capture_output`` keeps of each stream; more is cut off and flagged."""

@@ -145,6 +145,10 @@ def parse_host_path(field: str, value: object) -> str:
         raise RuleViolation(field, path, "is empty")
     if "\0" in path:
         raise RuleViolation(field, path, "contains a NUL character")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise RuleViolation(field, path, "cannot be encoded as a file name") from error
     return path
 
 

@@ -12,7 +12,7 @@ from .violation import RuleViolation
 
 # docker/go-units, RAMInBytes: binary units, any case, an optional "i" and "b".
 _MEMORY = re.compile(
-    r"(?P<number>[0-9]{1,20}(?:\.[0-9]{1,20})?) ?(?P<unit>[bkmgtp]?)(?:(?<=[kmgtp])i?b)?", re.IGNORECASE
+    r"(?P<number>[0-9]{1,20}(?:\.[0-9]{1,20})?) ?(?P<unit>[bkmgtp]?)(?:(?<=[kmgtp])i?b)?", re.IGNORECASE | re.ASCII
 )
 _POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _CPUS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
@@ -125,6 +125,13 @@ def parse_timeout(field: str, value: object) -> float:
         return float(value)
     except OverflowError:
         return math.inf
+
+
+def parse_age(field: str, value: object) -> float:
+    """Seconds from 0 up, infinity included."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise RuleViolation(field, value, "not a number of seconds from 0 up")
+    return float(value)
 
 
 def parse_byte_limit(field: str, value: object) -> int:

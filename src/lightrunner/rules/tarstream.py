@@ -31,6 +31,7 @@ _MAGIC = slice(257, 265)
 _PREFIX = slice(345, 500)
 _MAX_DECIMAL_DIGITS = 20
 _MAX_TIME_DIGITS = 64
+_OVERRIDES = frozenset({"path", "linkpath", "size", "mtime"})  # pax keywords that are heeded
 _MAX_SIZE = 2**63 - 1  # Go keeps sizes as int64; arithmetic on more is a lie somewhere.
 
 
@@ -177,7 +178,11 @@ class TarDecoder:
         elif kind == b"K":
             self._overrides["linkpath"] = record.split(b"\0", 1)[0]
         elif kind == b"x":
-            self._overrides.update(_pax_records(record))
+            for key, value in _pax_records(record):
+                if key.startswith("GNU.sparse."):
+                    raise TarError("a sparse file")
+                if key in _OVERRIDES:  # What nobody asks for would pile up, record after record.
+                    self._overrides[key] = value
         # A global record ("g") has nothing that concerns us: Go's writer puts comments there.
 
 

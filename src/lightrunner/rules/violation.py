@@ -19,7 +19,11 @@ class RuleViolation(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        shown = repr(self.value)
+        try:
+            shown = repr(self.value)
+        except (ValueError, RecursionError):
+            # An int of more than 4,300 digits, or lists in lists without end: what broke the rule breaks its repr, too.
+            shown = f"<{type(self.value).__name__}>"
         if len(shown) > _SHOWN_CHARACTERS:
             shown = f"{shown[:_SHOWN_CHARACTERS]}… ({len(shown)} characters)"
         return f"{self.field}={shown}: {self.reason}"

@@ -1,0 +1,65 @@
+"""The state folder: where it is, and files in it that are written whole or not at all. Synchronous.
+
+Nothing in it is needed to read a run's result: a folder that is missing is made, one that cannot be written is told.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .rules.limits import DEFAULT_STATE_DIR, STATE_DIR_VARIABLE
+
+_FOLDER_MODE = 0o700
+
+
+def state_dir() -> Path:
+    """``LIGHT_RUNNER_STATE_DIR``, by default ``~/.light-runner/state``. It may not exist."""
+    return Path(os.environ.get(STATE_DIR_VARIABLE) or DEFAULT_STATE_DIR).expanduser()
+
+
+def make_state_dir() -> Path:
+    """The folder, made with mode 0700 where it is missing.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = state_dir()
+    folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    return folder
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file atomically and durably, with mode 0600: temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        OSError: nothing has changed then.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Hold a lock file among processes (flock). It waits for another holder, and dies with the process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

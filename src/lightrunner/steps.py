@@ -1,0 +1,152 @@
+"""Setup steps -> a cached image, by the classic builder: found by its tag, or built.
+
+The Dockerfile is made in memory and sent as a tar archive; there is no BuildKit session and no file on disk. The
+builder sets the tag as its last act: a build that fails, is cancelled or loses its daemon leaves none. Cutting the
+connection is what cancels a build; the daemon then kills and removes the container of the step that runs.
+"""
+
+import io
+import re
+import tarfile
+
+import trio
+
+from .cache_usage import record_use
+from .engine import EngineClient, EngineNotFound, EngineResponseError, ProgressMessage
+from .engine.wire import ImageInspectResponse
+from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from .images import ensure_image, progress_of
+from .models import Progress, ProgressCallback
+from .rules.dockerfile import cache_tag, dockerfile
+from .rules.limits import BUILD_TAIL_BYTES, CACHE_KIND, LABEL_KIND
+from .rules.lines import LineSplitter, Piece
+from .spec import RunPlan
+
+_BUILDERS_OWN = re.compile(r"(?:Step \d+/\d+ : .*| ---> .*|Removing intermediate container [0-9a-f]+)\n")
+"""What the builder says of itself, each in a message of its own; the rest is output of the steps."""
+
+_locks: trio.lowlevel.RunVar[dict[tuple[str, str], trio.Lock]] = trio.lowlevel.RunVar("lightrunner-builds")
+"""One lock for each daemon and tag, for all runners of this event loop: the second request waits for the first."""
+
+
+async def ensure_run_image(
+    engine: EngineClient, plan: RunPlan, build_timeout: float, on_progress: ProgressCallback | None
+) -> tuple[str, ImageInspectResponse]:
+    """What the run starts from: its image, or the cache image of its setup steps; the reference and its inspect.
+
+    Raises:
+        LightRunnerError: IMAGE_PULL_FAILED or BUILD_FAILED.
+    """
+    if not plan.steps:
+        return plan.image.text, await ensure_image(engine, plan.image, plan.platform, on_progress)
+    tag = cache_tag(plan.image.text, plan.steps, plan.platform)
+    image = await _find(engine, tag)
+    if image is None:
+        async with _lock(engine, tag):
+            image = await _find(engine, tag) or await _build(engine, tag, plan, build_timeout, on_progress)
+    await trio.to_thread.run_sync(record_use, tag)
+    return tag, image
+
+
+async def _find(engine: EngineClient, tag: str) -> ImageInspectResponse | None:
+    with mapped_errors(LightRunnerErrorCode.BUILD_FAILED, "image_inspect"):
+        try:
+            return await engine.image_inspect(tag)
+        except EngineNotFound:
+            return None
+
+
+def _lock(engine: EngineClient, tag: str) -> trio.Lock:
+    locks = _locks.get({})
+    _locks.set(locks)
+    return locks.setdefault((str(engine.endpoint), tag), trio.Lock())
+
+
+async def _build(
+    engine: EngineClient, tag: str, plan: RunPlan, build_timeout: float, on_progress: ProgressCallback | None
+) -> ImageInspectResponse:
+    await ensure_image(engine, plan.image, plan.platform, on_progress)
+    log = _BuildLog(plan.steps, on_progress)
+    with mapped_errors(LightRunnerErrorCode.BUILD_FAILED, "image_build"):
+        try:
+            with trio.fail_after(build_timeout):
+                await engine.image_build(
+                    _context(dockerfile(plan.image.text, plan.steps)),
+                    tag=tag,
+                    labels={LABEL_KIND: CACHE_KIND},
+                    platform=plan.platform,
+                    on_progress=log.add,
+                )
+        except trio.TooSlowError:
+            raise log.failure(f"no end within {build_timeout:g} s (build_timeout)") from None
+        except EngineResponseError as error:
+            raise log.failure(error.message) from error
+        finally:
+            log.close()
+        return await engine.image_inspect(tag)
+
+
+class _BuildLog:
+    """What the builder says: line by line to the callback, and its end kept for an error."""
+
+    def __init__(self, steps: tuple[str, ...], on_progress: ProgressCallback | None) -> None:
+        self._steps = steps
+        self._on_progress = on_progress
+        self._lines = LineSplitter()
+        self._running = -1  # The index of the step that runs.
+        self._tail = b""
+
+    def add(self, message: ProgressMessage) -> None:
+        """One message of the build's stream."""
+        if not message.stream:
+            if message.status and self._on_progress is not None:
+                self._on_progress(progress_of(message))
+            return
+        text = message.stream.encode()
+        if self._begins_next_step(message.stream):
+            self._running += 1
+            self._tail = b""
+        if _BUILDERS_OWN.fullmatch(message.stream):
+            self._report(self._lines.close())  # A step's last line may have had no newline.
+        else:
+            self._tail = (self._tail + text)[-BUILD_TAIL_BYTES:]
+        self._report(self._lines.feed(text))
+
+    def close(self) -> None:
+        """The stream has ended."""
+        self._report(self._lines.close())
+
+    def failure(self, reason: str) -> LightRunnerError:
+        """The error of a build that failed: the step that ran, what the builder says of it, the end of its output."""
+        if self._running < 0:
+            where = "before its first step"
+        else:
+            where = f"in step {self._running + 1} of {len(self._steps)} ({self._steps[self._running]!r})"
+        tail = self._tail.decode(errors="replace").strip()
+        shown = f"\nThe end of its output:\n{tail}" if tail else ""
+        message = f"the build failed {where}: {reason}{shown}"
+        return LightRunnerError(LightRunnerErrorCode.BUILD_FAILED, message, docker_op="image_build")
+
+    def _begins_next_step(self, text: str) -> bool:
+        # "Step 2/4 : RUN …" for the first step: FROM is the first line, and a LABEL the last. A step's own output can
+        # look like it, but hardly with the text of the step that is next.
+        following = self._running + 1
+        if following == len(self._steps):
+            return False
+        head, _, line = text.partition(" : ")
+        return head.startswith(f"Step {following + 2}/") and line.strip() == f"RUN {self._steps[following]}"
+
+    def _report(self, pieces: list[Piece]) -> None:
+        if self._on_progress is not None:
+            for piece in pieces:
+                self._on_progress(Progress(status=piece.text))
+
+
+def _context(content: bytes) -> bytes:
+    """A build context with nothing but the Dockerfile."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        info = tarfile.TarInfo("Dockerfile")
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return archive.getvalue()

@@ -5,6 +5,7 @@ a container create.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -100,10 +101,22 @@ def check_request(request: RunRequest) -> RunPlan:
 
 
 def container_spec(
-    plan: RunPlan, sandbox: Sandbox, *, image: str, run_id: str, network_mode: str
+    plan: RunPlan,
+    sandbox: Sandbox,
+    *,
+    image: str,
+    run_id: str,
+    network_mode: str,
+    owner: str = "",
+    detached: bool = False,
 ) -> wire.ContainerCreateRequest:
     """The body of the container create: the sandbox with all its walls."""
     labels = {limits.LABEL_RUN_ID: run_id}
+    if owner:
+        labels[limits.LABEL_OWNER] = owner
+    if detached:
+        # Whoever finds the container without its state file has to know that it may outlive its owner, and how long.
+        labels[limits.LABEL_DETACHED] = "none" if math.isinf(plan.timeout) else repr(plan.timeout)
     volume = wire.Mount(
         type="volume",
         source=limits.NAME_PREFIX + run_id,
@@ -137,8 +150,10 @@ def container_spec(
             network_mode=network_mode,
             runtime="" if sandbox.runtime == limits.DEFAULT_RUNTIME else sandbox.runtime,
             device_requests=[] if sandbox.gpus is None else [_device_request(sandbox.gpus)],
-            # The output is read as it comes. json-file would keep it as well, unbounded: 100 MB took 270 on disk.
-            log_config=wire.LogConfig(type="none"),
+            # Attached output is read as it comes. json-file would keep it as well: 100 MB took 270 on disk.
+            log_config=wire.LogConfig(type="json-file", config=dict(limits.DETACHED_LOG_OPTIONS))
+            if detached
+            else wire.LogConfig(type="none"),
         ),
     )
 

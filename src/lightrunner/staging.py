@@ -6,6 +6,7 @@ nothing but this module writes to, and is then renamed in. The names come from a
 way in is opened without following links.
 """
 
+import errno
 import itertools
 import os
 import shutil
@@ -22,6 +23,8 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _IMPLICIT_FOLDER_MODE = 0o755
 _LATEST_MTIME = 2.0**33  # The year 2242. A container may claim any time; file systems do not take any.
 _NANO = 10**9
+_USED_BY_ANOTHER = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
+"""What removing a folder answers into which another entry lands, or which another one has removed."""
 _SHOWN_CONFLICTS = 3
 
 
@@ -63,8 +66,10 @@ class Staging:
         self._made: list[str] = []
         with _reported(target):
             try:
-                self._make_target()
-                os.mkdir(self._folder, 0o700)
+                try:
+                    self._make_target()
+                except FileNotFoundError:
+                    self._make_target()  # Another entry has failed, and just removed the folders made for it.
             except OSError:
                 self._remove_target()
                 raise
@@ -127,12 +132,22 @@ class Staging:
             missing.append(path)
             path = os.path.dirname(path.rstrip("/"))
         for path in reversed(missing):
-            os.mkdir(path)
-            self._made.append(path)
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                if not os.path.isdir(path):  # Otherwise another entry was faster.
+                    raise
+            else:
+                self._made.append(path)
+        os.mkdir(self._folder, 0o700)
 
     def _remove_target(self) -> None:
         for path in reversed(self._made):
-            os.rmdir(path)
+            try:
+                os.rmdir(path)
+            except OSError as error:
+                if error.errno not in _USED_BY_ANOTHER:
+                    raise
 
     # --- staging --------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,11 @@ _HEADERS = [
     (b"Accept-Encoding", b"identity"),
     (b"User-Agent", b"lightrunner"),
 ]
+_CHUNKED = (b"Transfer-Encoding", b"chunked")
+
+# httpx has one class for what is no HTTP and for HTTP that was cut off; these are httpcore's and h11's words for the
+# latter. (A test holds them.)
+_CUT_OFF = ("Server disconnected", "peer closed connection", "peer unexpectedly closed")
 
 RequestBody = bytes | AsyncIterable[bytes]
 
@@ -49,15 +54,34 @@ def _engine_errors(operation: str, endpoint: Endpoint) -> Generator[None]:
     try:
         yield
     except httpx.ProtocolError as error:
+        if str(error).startswith(_CUT_OFF):
+            raise EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {error}") from error
         raise EngineProtocolError(f"{operation}: {endpoint} does not speak HTTP as agreed: {error}") from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {_reason(error)}") from error
     except httpx.TransportError as error:
         raise EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {_reason(error)}") from error
+    except httpx.InvalidURL as error:
+        raise EngineProtocolError(f"{operation}: not a request that can be made: {error}") from error
 
 
 def _reason(error: httpx.TransportError) -> str:
     return str(error) or type(error).__name__
+
+
+class _Chunks(httpx.AsyncByteStream):
+    """A body that is sent as it comes. (httpx's own adapter is one more generator, and nobody closes it.)"""
+
+    def __init__(self, body: AsyncIterable[bytes]) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._body)
+
+    async def aclose(self) -> None:
+        # A channel is its owner's to close; a generator that was given away has nobody else.
+        if isinstance(self._body, AsyncGenerator):
+            await self._body.aclose()
 
 
 class _NetworkStream(Protocol):
@@ -226,15 +250,21 @@ class Transport:
             EngineUnreachable: there is no connection, or it was lost.
             EngineProtocolError: what came back is not HTTP.
         """
-        request = httpx.Request(
-            method,
-            self.endpoint.url + target,
-            headers=[*_HEADERS, *headers],
-            content=body,
-            extensions=_EXTENSIONS,
-        )
+        chunks = None if body is None or isinstance(body, bytes) else _Chunks(body)
         with _engine_errors(operation, self.endpoint):
-            response = Response(await self._http.handle_async_request(request), operation, self.endpoint)
+            request = httpx.Request(
+                method,
+                self.endpoint.url + target,
+                headers=[*_HEADERS, *headers, *([] if chunks is None else [_CHUNKED])],
+                content=body if chunks is None else None,
+                stream=chunks,
+                extensions=_EXTENSIONS,
+            )
+            try:
+                response = Response(await self._http.handle_async_request(request), operation, self.endpoint)
+            finally:
+                if chunks is not None:
+                    await chunks.aclose()
         try:
             yield response
         finally:

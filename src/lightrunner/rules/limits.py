@@ -19,6 +19,12 @@ LABEL_RUN_ID = "light-runner.run-id"
 LABEL_KIND = "light-runner.kind"
 """On what outlives a run: the isolated network (``network``) and cache images (``cache``)."""
 
+LABEL_OWNER = "light-runner.owner"
+"""On every container and volume of a run: the process that made it, as `lightrunner.owner` writes it."""
+
+LABEL_DETACHED = "light-runner.detached"
+"""On what may outlive its owner; the value is its time-out in seconds, or ``none``."""
+
 ISOLATED_NETWORK = "light-runner-isolated"
 """The default network: a bridge without inter-container traffic. It stays on the daemon between runs."""
 
@@ -45,6 +51,13 @@ DEFAULT_BUILD_TIMEOUT = 600.0
 DEFAULT_CACHE_AGE = 7 * 86400.0
 STATE_DIR_VARIABLE = "LIGHT_RUNNER_STATE_DIR"
 DEFAULT_STATE_DIR = "~/.light-runner/state"
+
+DEFAULT_REAP_AGE = 300.0
+REAP_AGE_VARIABLE = "LIGHT_RUNNER_REAP_AGE_MS"
+"""In milliseconds, as light-runner has it."""
+
+DETACHED_LOG_OPTIONS = {"max-size": "16m", "max-file": "2"}
+"""The daemon keeps a detached run's output until it is attached to: the last 16 to 32 MB of it."""
 
 # --- the sandbox, never off ---------------------------------------------------------------------------------------
 

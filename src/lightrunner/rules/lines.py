@@ -64,12 +64,12 @@ class LineSplitter:
         start = 0
         while len(line) - start > self._max:
             end = start + self._max
-            # Step back over at most 3 continuation bytes, and over the byte that leads them.
+            # Where the next byte goes on with a character, cut in front of the byte that leads it, 3 back at most.
             back = end
-            while back > end - 3 and line[back - 1] & _CONTINUATION_MASK == _CONTINUATION:
+            while back > end - 3 and line[back] & _CONTINUATION_MASK == _CONTINUATION:
                 back -= 1
-            if line[back - 1] >= _LEAD:
-                end = back - 1
+            if line[back] >= _LEAD:
+                end = back
             parts.append(line[start:end])
             start = end
         parts.append(line[start:])

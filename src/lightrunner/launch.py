@@ -1,0 +1,170 @@
+"""Everything up to the start: image, network, container with its volume, seed; and everything of it removed again."""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import trio
+
+from .engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
+from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
+from .models import ProgressCallback, Timings
+from .networks import IsolatedNetwork
+from .owner import current_owner
+from .removal import remove_run
+from .rules.limits import CREATE_TIMEOUT, NAME_PREFIX
+from .seed import check_source, seed
+from .spec import RunPlan, Sandbox, container_spec
+from .steps import ensure_run_image
+
+T = TypeVar("T")
+
+
+class _NetworkGoneError(Exception):
+    """The isolated network was removed between the look and the start."""
+
+
+class Launch:
+    """Makes one container ready for a checked request.
+
+    Attributes:
+        id: the run's id.
+        timings: the time of each phase, those of the callers included.
+    """
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        isolated_network: IsolatedNetwork,
+        plan: RunPlan,
+        sandbox: Sandbox,
+        *,
+        on_progress: ProgressCallback | None,
+        detached: bool = False,
+    ) -> None:
+        self.id = str(uuid.uuid4())
+        self.timings = Timings()
+        self._engine = engine
+        self._isolated_network = isolated_network
+        self._plan = plan
+        self._sandbox = sandbox
+        self._on_progress = on_progress
+        self._detached = detached
+        self._network = ""
+        self._network_was_renewed = False
+        self._may_exist = False  # Whether the daemon may have something of this run.
+
+    async def ensure_image(self) -> tuple[str, str]:
+        """Make sure of what the run starts from; the image's reference and its user. Nothing of the run exists yet."""
+        if self._plan.source is not None:
+            with invalid_request():
+                await trio.to_thread.run_sync(check_source, self._plan.source)
+        with self.phase("image"):
+            image, found = await ensure_run_image(
+                self._engine, self._plan, self._sandbox.build_timeout, self._on_progress
+            )
+        return image, found.config.user if found.config is not None else ""
+
+    async def use_container(self, image: str, user: str, use: Callable[[str], Awaitable[T]]) -> T:
+        """Create a seeded container and give its id to `use`, which calls `start`.
+
+        Where the isolated network turns out to have been removed, all of that happens a second time.
+        """
+        try:
+            return await use(await self._create(image, user))
+        except _NetworkGoneError:
+            self._isolated_network.forget()
+            await self.remove()
+            return await use(await self._create(image, user))
+
+    async def start(self, container_id: str) -> None:
+        """Start the container.
+
+        Raises:
+            LightRunnerError: CONTAINER_START_FAILED, with the daemon's own sentence.
+        """
+        with (
+            self.phase("start"),
+            mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_start", container_id=container_id),
+        ):
+            try:
+                await self._engine.container_start(container_id)
+            except EngineNotFound as error:
+                # A network that is unknown shows here, not at the create.
+                renewable = self._plan.network is None and self._network in error.message
+                if renewable and not self._network_was_renewed:
+                    self._network_was_renewed = True
+                    raise _NetworkGoneError from error
+                raise
+
+    async def remove(self) -> None:
+        """Remove container and volume, whatever is there of them. Shielded and bounded."""
+        if self._may_exist:
+            with self.phase("cleanup"):
+                self._may_exist = not await remove_run(self._engine, self.id)
+
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        """Add the time of the block to a field of `timings`."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self.timings, name, getattr(self.timings, name) + time.monotonic() - begin)
+
+    async def _create(self, image: str, user: str) -> str:
+        """Create container and volume, and seed it; the container's id.
+
+        The create's answer is awaited shielded: one that is cut off still happens, and would overtake its own removal.
+        """
+        with self.phase("network"):
+            self._network = self._plan.network or await self._isolated_network.ensure()
+        body = container_spec(
+            self._plan,
+            self._sandbox,
+            image=image,
+            run_id=self.id,
+            network_mode=self._network,
+            owner=str(current_owner()),
+            detached=self._detached,
+        )
+        name = NAME_PREFIX + self.id
+        container_id: str | None = None
+        with self.phase("create"):
+            self._may_exist = True
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT), _create_errors(name):
+                created = await self._engine.container_create(body, name=name, platform=self._plan.platform)
+                container_id = created.id
+            await trio.lowlevel.checkpoint_if_cancelled()
+        if container_id is None:
+            raise LightRunnerError(
+                LightRunnerErrorCode.CONTAINER_START_FAILED,
+                f"container_create: no answer within {CREATE_TIMEOUT:g} s",
+                docker_op="container_create",
+            )
+        with self.phase("seed"):
+            await seed(
+                self._engine,
+                container_id,
+                source=self._plan.source,
+                ignore=self._plan.ignore,
+                workdir=self._plan.workdir,
+                user=user,
+            )
+        return container_id
+
+
+@contextmanager
+def _create_errors(name: str) -> Generator[None]:
+    """A create makes the volume as well; an error that speaks of the volume has a code of its own."""
+    try:
+        with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_create"):
+            yield
+    except LightRunnerError as error:
+        cause = error.__cause__
+        is_conflict = isinstance(cause, EngineConflict)  # That is the container's name, which is the volume's, too.
+        if isinstance(cause, EngineResponseError) and name in cause.message and not is_conflict:
+            error.code = LightRunnerErrorCode.VOLUME_CREATE_FAILED
+        raise

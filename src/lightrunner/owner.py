@@ -1,0 +1,91 @@
+"""Whose run it is: a process on a host, recorded in labels and state files, and whether it still lives.
+
+A pid alone is taken again by another process: the start time tells them apart, the boot id tells the boots apart, and
+the host's id, with the pid namespace in it, tells what can be judged from here at all.
+"""
+
+import functools
+import os
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+_STATE, _START_TIME = 0, 19
+"""Fields of /proc/<pid>/stat behind the program's name (proc(5): state is field 3, starttime field 22)."""
+
+
+class Owner(NamedTuple):
+    """A process. `boot` and `start` are empty where the system has no /proc."""
+
+    host: str
+    boot: str
+    pid: int
+    start: str
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.boot}/{self.pid}/{self.start}"
+
+
+def parse_owner(text: str) -> Owner | None:
+    """An owner from its label; None where there is none, or it is not one of ours."""
+    match text.split("/"):
+        case [host, boot, pid, start] if host and pid.isascii() and pid.isdecimal():
+            return Owner(host, boot, int(pid), start)
+        case _:
+            return None
+
+
+def current_owner() -> Owner:
+    """This process."""
+    pid = os.getpid()
+    return Owner(_host_id(), boot_id(), pid, _start_time(pid) or "")
+
+
+def is_dead(owner: Owner) -> bool | None:
+    """Whether the process has ended; None where that cannot be told from here: it is another host's."""
+    if owner.host != _host_id():
+        return None
+    if owner.boot != boot_id():
+        return True
+    if not owner.boot:
+        return _is_gone(owner.pid)
+    return _start_time(owner.pid) != owner.start
+
+
+@functools.cache
+def boot_id() -> str:
+    """The kernel's id of this boot; empty where there is no /proc."""
+    return _read("/proc/sys/kernel/random/boot_id")
+
+
+@functools.cache
+def _host_id() -> str:
+    machine = _read("/etc/machine-id") or socket.gethostname().replace("/", "-")
+    try:
+        namespace = Path("/proc/self/ns/pid").readlink().name
+    except OSError:
+        namespace = ""
+    return f"{machine}-{namespace}"
+
+
+def _start_time(pid: int) -> str | None:
+    """In clock ticks since the boot; None where the process is gone, or a zombie, which runs no code any more."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return fields[_START_TIME] if len(fields) > _START_TIME and fields[_STATE] not in "ZX" else None
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError:
+        return ""

@@ -12,8 +12,11 @@ seed.py        host folder -> tar -> container
 output.py      attached output -> lines and captures
 extract.py     container -> tar -> host                        staging.py    tar -> files, whole or not at all
 removal.py     container and volume, gone
+launch.py      everything up to the start
 lifecycle.py   one run, in order: start reading here
 execution.py   the handle of a run under way                   tasks.py      child tasks, bare exceptions, Ctrl-C
+detached.py    runs that outlive their process                 state.py      what is kept of them
+owner.py       whose run it is, and whether that process lives reaping.py    orphans
 runner.py      DockerRunner: the face                          sync.py       run_sync
 """
 
@@ -26,9 +29,13 @@ from .models import ExtractResult as ExtractResult
 from .models import ExtractSpec as ExtractSpec
 from .models import LogLine as LogLine
 from .models import Progress as Progress
+from .models import ReapResult as ReapResult
 from .models import RunnerOptions as RunnerOptions
 from .models import RunRequest as RunRequest
 from .models import RunResult as RunResult
 from .models import Timings as Timings
 from .runner import DockerRunner as DockerRunner
+from .state import RunState as RunState
+from .state import list_states as list_states
+from .state import read_state as read_state
 from .sync import run_sync as run_sync

@@ -2,13 +2,14 @@
 
 import math
 import re
+from http import HTTPStatus
 
 import trio
 
 from .engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
 from .models import RunResult
-from .rules.limits import STOP_GRACE
+from .rules.limits import KILL_TIMEOUT, STOP_GRACE
 from .rules.violation import RuleViolation
 
 _SIGNAL = re.compile(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[1-9][0-9]?")
@@ -29,6 +30,7 @@ class Execution:
         self.container_id = container_id
         self._engine = engine
         self._cancelled = False
+        self._stopping = 0
         self._sealed = False
         self._cancel_requested = trio.Event()
         self._exited = trio.Event()
@@ -43,7 +45,8 @@ class Execution:
     @property
     def cancelled(self) -> bool:
         """Whether `cancel` or `stop` was called before the run was over."""
-        return self._cancelled
+        # A stop counts from its call: the daemon may answer it after the exit was told.
+        return self._cancelled or self._stopping > 0
 
     def cancel(self) -> None:
         """Kill the container (SIGKILL). The run then ends with a result whose `cancelled` is True, without extract."""
@@ -71,8 +74,14 @@ class Execution:
         if self._exited.is_set():
             await trio.lowlevel.checkpoint()
             return
-        if await self.kill(signal):
-            self._cancelled = True
+        self._stopping += 1
+        try:
+            with invalid_request():
+                was_sent = await self.kill_as_cancelled(signal)
+            self._cancelled = self._cancelled or (was_sent and not self._sealed)
+        finally:
+            self._stopping -= 1
+        if was_sent:
             # With a stop signal of its own in the image, another signal stays pending while the container is paused.
             await self.resume()
             with trio.move_on_after(grace):
@@ -132,7 +141,15 @@ class Execution:
                 await self._engine.container_kill(self.container_id, signal=signal)
             except (EngineNotFound, EngineConflict):
                 return False
+            except EngineResponseError as error:
+                if error.status == HTTPStatus.BAD_REQUEST:
+                    raise RuleViolation("signal", signal, error.message) from error
+                raise
         return True
+
+    async def kill_as_cancelled(self, signal: str) -> bool:
+        """Send a signal because of `cancel` or `stop`; False where the container does not run any more."""
+        return await self.kill(signal)
 
     async def wait_cancel_requested(self) -> None:
         """Wait for `cancel`."""
@@ -148,6 +165,7 @@ class Execution:
 
     def seal(self) -> bool:
         """Whether the run was cancelled; from now on it cannot be any more."""
+        self._cancelled = self.cancelled
         self._sealed = True
         return self._cancelled
 
@@ -171,3 +189,13 @@ def _check_stop(signal: object, grace: object) -> None:
         raise RuleViolation("signal", signal, "not a signal's name or number")
     if isinstance(grace, bool) or not isinstance(grace, (int, float)) or math.isnan(grace) or grace < 0:
         raise RuleViolation("grace", grace, "not a number of seconds from 0 up")
+
+
+def no_exit_error(container_id: str) -> LightRunnerError:
+    """The error of a run whose container does not end."""
+    return LightRunnerError(
+        LightRunnerErrorCode.RUN_FAILED,
+        f"the container did not exit within {KILL_TIMEOUT:g} s of SIGKILL",
+        docker_op="container_kill",
+        container_id=container_id,
+    )

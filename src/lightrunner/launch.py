@@ -1,5 +1,6 @@
 """Everything up to the start: image, network, container with its volume, seed; and everything of it removed again."""
 
+import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Generator
@@ -128,6 +129,7 @@ class Launch:
             run_id=self.id,
             network_mode=self._network,
             owner=str(current_owner()),
+            targets=_staging_places(self._plan),
             detached=self._detached,
         )
         name = NAME_PREFIX + self.id
@@ -154,6 +156,10 @@ class Launch:
                 user=user,
             )
         return container_id
+
+
+def _staging_places(plan: RunPlan) -> list[str]:
+    return sorted({os.path.abspath(entry.target) for entry in plan.extracts if entry.target})  # noqa: PTH100  # keeps links
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from .engine import (
 )
 from .engine.wire import ContainerWaitResponse
 from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
-from .execution import Execution
+from .execution import Execution, no_exit_error
 from .extract import extract
 from .launch import Launch
 from .models import ExtractResult, LogCallback, ProgressCallback, RunResult
@@ -149,18 +149,13 @@ class Run:
         """Kill at the time-out or at `Execution.cancel`, and give up where no exit follows."""
         with trio.move_on_after(self._plan.timeout) as scope:
             await execution.wait_cancel_requested()
-        # Shielded: the daemon answers after the exit, which ends this task; and only the answer tells whether it was this
-        # kill that made the container exit.
+        # Shielded: the daemon answers after the exit, which ends this task; and only the answer tells whether it was
+        # this kill that made the container exit.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_TIMEOUT):
             if await execution.kill("SIGKILL"):
                 self._timed_out = scope.cancelled_caught
         await trio.sleep(KILL_TIMEOUT)
-        raise LightRunnerError(
-            LightRunnerErrorCode.RUN_FAILED,
-            f"the container did not exit within {KILL_TIMEOUT:g} s of SIGKILL",
-            docker_op="container_kill",
-            container_id=execution.container_id,
-        )
+        raise no_exit_error(execution.container_id)
 
     # --- after the exit -------------------------------------------------------------------------------------------
 

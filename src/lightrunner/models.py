@@ -183,6 +183,18 @@ class Timings(msgspec.Struct, kw_only=True):
     cleanup: float = 0.0
 
 
+class ReapResult(msgspec.Struct, frozen=True):
+    """What `DockerRunner.reap_orphans` removed, or would remove: names on the daemon.
+
+    Attributes:
+        containers: of runs whose process is dead, whose deadline has passed, or that were idle for long.
+        volumes: of runs without a container.
+    """
+
+    containers: tuple[str, ...]
+    volumes: tuple[str, ...]
+
+
 class CacheCleanup(msgspec.Struct, frozen=True):
     """What `DockerRunner.cleanup_orphan_cache` removed.
 

@@ -69,6 +69,10 @@ class Output:
                 self._news.unpark_all()
                 while self._held_bytes > LOG_BUFFER_BYTES and not self._container_exited:
                     await self._room.park()
+        self.end()
+
+    def end(self) -> None:
+        """There is no more to come."""
         self._ended = True
         self._news.unpark_all()
 

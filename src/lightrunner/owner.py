@@ -48,7 +48,7 @@ def is_dead(owner: Owner) -> bool | None:
     if owner.boot != boot_id():
         return True
     if not owner.boot:
-        return _is_gone(owner.pid)
+        return is_gone(owner.pid)
     return _start_time(owner.pid) != owner.start
 
 
@@ -74,7 +74,8 @@ def _start_time(pid: int) -> str | None:
     return fields[_START_TIME] if len(fields) > _START_TIME and fields[_STATE] not in "ZX" else None
 
 
-def _is_gone(pid: int) -> bool:
+def is_gone(pid: int) -> bool:
+    """Whether there is no process of that id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

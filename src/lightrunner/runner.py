@@ -3,16 +3,20 @@
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Self
 
 import trio
 
 from .cache import cleanup_cache
+from .detached import attach, detach
 from .engine import EngineClient, EngineError
-from .errors import LightRunnerError, LightRunnerErrorCode, LightRunnerWarning, invalid_request
+from .errors import LightRunnerError, LightRunnerErrorCode, LightRunnerWarning, invalid_request, mapped_errors
+from .launch import Launch
 from .lifecycle import Run, StartedStatus
-from .models import CacheCleanup, LogCallback, ProgressCallback, RunnerOptions, RunRequest, RunResult
+from .models import CacheCleanup, LogCallback, ProgressCallback, ReapResult, RunnerOptions, RunRequest, RunResult
 from .networks import IsolatedNetwork
+from .reaping import reap, reap_age, reap_volumes, reconcile_states
 from .rules.limits import (
     CLOSE_TIMEOUT,
     DEFAULT_BUILD_TIMEOUT,
@@ -23,7 +27,8 @@ from .rules.limits import (
     DEFAULT_RUNTIME,
 )
 from .rules.sizes import parse_age
-from .spec import RunPlan, check_options, check_request
+from .spec import RunPlan, check_detachable, check_options, check_request
+from .state import RunState, list_states
 from .steps import ensure_run_image
 from .tasks import run_in_child
 
@@ -139,15 +144,88 @@ class DockerRunner:
         lifecycle = Run(
             self._engine, self._isolated_network, plan, self._sandbox, on_log=on_log, on_progress=on_progress
         )
-        with trio.CancelScope() as scope:
-            self._active.add(scope)
-            try:
-                async with self._place():
-                    return await run_in_child(lifecycle.run, task_status)
-            finally:
-                self._active.remove(scope)
-                self._idle.unpark_all()
-        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run was over")
+        async with self._under_way(), self._place():
+            return await run_in_child(lifecycle.run, task_status)
+
+    async def detach(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
+        """Start a run that outlives this process; its id, as soon as the daemon has accepted the start.
+
+        What is to be known of it is written to the state folder before the container is created, and the daemon keeps
+        its output (the last 16 to 32 MB). `attach` finds it again, from any process of this host.
+
+        Raises:
+            LightRunnerError: as `run` does before the start, with nothing left. INVALID_REQUEST also for an `input`,
+                which nobody is left to write, and for `capture_output`. STATE_FAILED: the state cannot be written.
+        """
+        self._check_open()
+        with invalid_request():
+            plan = check_request(request)
+            check_detachable(request)
+        _warn_of_dropped_env(plan)
+        launch = Launch(
+            self._engine, self._isolated_network, plan, self._sandbox, on_progress=on_progress, detached=True
+        )
+        async with self._under_way():
+            return await run_in_child(detach, launch, plan, self._sandbox)
+
+    async def attach(
+        self,
+        run_id: str,
+        *,
+        on_log: LogCallback | None = None,
+        task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
+    ) -> RunResult:
+        """Wait for a detached run, pull its files out, remove it, and return its result.
+
+        A running one is waited for; one that exited while nobody watched yields its true exit code, duration and files;
+        a finished one answers from its state file. Several may attach to one run: all get the same result, and the
+        files are pulled out once. As ``execution = await nursery.start(runner.attach, run_id)`` it hands out the
+        `Execution`.
+
+        Args:
+            run_id: what `detach` returned.
+            on_log: gets each line of output from the start of the run, and then as it comes.
+            task_status: trio's, for ``nursery.start``.
+
+        Resource handling: cancelling it leaves the run alone. The run's time-out holds while somebody is attached, and
+        at `reap_orphans`.
+
+        Raises:
+            LightRunnerError: RUN_NOT_FOUND: no such run on this host. RUN_FAILED: no exit code is to be had.
+                STATE_FAILED: the result cannot be written; the run can be attached to again.
+        """
+        self._check_open()
+        async with self._under_way():
+            return await run_in_child(partial(attach, self._engine, run_id, on_log=on_log, task_status=task_status))
+
+    async def list(self) -> list[RunState]:
+        """The detached runs of this host as their state files tell, oldest first."""
+        return await trio.to_thread.run_sync(list_states)
+
+    async def reap_orphans(self, *, dry_run: bool = False) -> ReapResult:
+        """Remove what runs have left on the daemon: with `dry_run` only list it.
+
+        These are runs whose process on this host is dead; detached runs whose time-out has passed (killed and finished
+        as `attach` does), or that exited longer than ``LIGHT_RUNNER_REAP_AGE_MS`` ago (finished, files and all); and
+        what light-runner of Node left idle for that long. Runs of a living process, detached runs within their
+        time-out, runs of another host, and whatever has no label of ours are never touched.
+
+        Raises:
+            LightRunnerError: RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
+        """
+        self._check_open()
+        return await run_in_child(partial(reap, self._engine, reap_age(), dry_run=dry_run))
+
+    async def cleanup_orphan_states(self) -> int:
+        """Finish the states of detached runs whose container is gone or never came; how many there were."""
+        self._check_open()
+        return await run_in_child(reconcile_states, self._engine)
+
+    async def cleanup_orphan_volumes(self) -> int:
+        """Remove the volumes of runs that have no container any more; how many there were."""
+        self._check_open()
+        with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "volume_delete"):
+            return len(await reap_volumes(self._engine, reap_age()))
 
     async def prepare(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
         """Make ready what a run of this request starts from, without running it: pull its image, build its steps.
@@ -177,6 +255,19 @@ class DockerRunner:
         with invalid_request():
             seconds = parse_age("max_age", max_age)
         return await cleanup_cache(self._engine, seconds)
+
+    @asynccontextmanager
+    async def _under_way(self) -> AsyncGenerator[None]:
+        """What leaving the runner's block waits for, or aborts."""
+        with trio.CancelScope() as scope:
+            self._active.add(scope)
+            try:
+                yield
+            finally:
+                self._active.remove(scope)
+                self._idle.unpark_all()
+        if scope.cancelled_caught:
+            raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run was over")
 
     @asynccontextmanager
     async def _place(self) -> AsyncGenerator[None]:

@@ -131,7 +131,7 @@ def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = N
     if folder is not None:
         archive += _header(f"{folder}/", tarfile.DIRTYPE, SEED_FOLDER_MODE, 0, time.time())
     if source is not None:
-        for path, name in _walk(source, rules, ""):
+        for path, name in _walk(source, rules):
             inside = f"{folder}/{name}" if folder is not None else name
             if name.endswith("/"):
                 archive += _header(inside, tarfile.DIRTYPE, SEED_FOLDER_MODE, 0, _modified(path))
@@ -144,24 +144,30 @@ def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = N
     yield bytes(archive)
 
 
-def _walk(source: str, rules: IgnoreRules, prefix: str) -> Iterator[tuple[str, str]]:
+def _walk(source: str, rules: IgnoreRules) -> Iterator[tuple[str, str]]:
     """Paths on the host and names in the archive, sorted; a folder's name ends with a slash, and comes first."""
-    try:
-        with os.scandir(source) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        if prefix and any(entry.name == VENV_MARKER for entry in found):
-            return
-        if prefix:
-            yield source, prefix
-        for entry in found:
-            name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if not rules.skips(name, entry.name, is_folder=True):
-                    yield from _walk(entry.path, rules, f"{name}/")
-            elif entry.is_file(follow_symlinks=False) and not rules.skips(name, entry.name, is_folder=False):
-                yield entry.path, name
-    except OSError as error:
-        raise SeedError(f"{source}: {error.strerror}") from error
+    waiting = [(source, "")]  # A stack, since a tree can be deeper than Python's.
+    while waiting:
+        path, name = waiting.pop()
+        if name and not name.endswith("/"):
+            yield path, name
+            continue
+        try:
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: entry.name, reverse=True)
+            if name and any(entry.name == VENV_MARKER for entry in found):
+                continue
+            for entry in found:
+                inside = name + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if not rules.skips(inside, entry.name, is_folder=True):
+                        waiting.append((entry.path, f"{inside}/"))
+                elif entry.is_file(follow_symlinks=False) and not rules.skips(inside, entry.name, is_folder=False):
+                    waiting.append((entry.path, inside))
+        except OSError as error:
+            raise SeedError(f"{path}: {error.strerror}") from error
+        if name:
+            yield path, name
 
 
 def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ a container create.
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -95,9 +96,19 @@ def check_request(request: RunRequest) -> RunPlan:
         env=env,
         dropped_env=dropped,
         workdir=workdir,
-        extracts=_extracts(request.extract, workdir),
+        extracts=plan_extracts(request.extract, workdir),
         capture_output=_flag("capture_output", request.capture_output),
     )
+
+
+def check_detachable(request: RunRequest) -> None:
+    """What a detached run cannot have: nobody is left to write its input, or to hold its output."""
+    if request.input is not None:
+        raise RuleViolation("input", request.input, "a detached run has no stdin; put the input into dir")
+    if request.capture_output:
+        raise RuleViolation("capture_output", request.capture_output, "a detached run's output comes with attach")
+    for at, entry in enumerate(request.extract):
+        names.check_text(f"extract[{at}].to", os.fspath(entry.to))  # It is written to a JSON file.
 
 
 def container_spec(
@@ -108,12 +119,16 @@ def container_spec(
     run_id: str,
     network_mode: str,
     owner: str = "",
+    targets: Sequence[str] = (),
     detached: bool = False,
 ) -> wire.ContainerCreateRequest:
     """The body of the container create: the sandbox with all its walls."""
     labels = {limits.LABEL_RUN_ID: run_id}
     if owner:
         labels[limits.LABEL_OWNER] = owner
+    volume_labels = dict(labels)
+    if targets:
+        labels[limits.LABEL_TARGETS] = json.dumps(targets)
     if detached:
         # Whoever finds the container without its state file has to know that it may outlive its owner, and how long.
         labels[limits.LABEL_DETACHED] = "none" if math.isinf(plan.timeout) else repr(plan.timeout)
@@ -121,7 +136,7 @@ def container_spec(
         type="volume",
         source=limits.NAME_PREFIX + run_id,
         target=plan.workdir,
-        volume_options=wire.VolumeOptions(labels=labels),
+        volume_options=wire.VolumeOptions(labels=volume_labels),
     )
     shell = plan.entrypoint is not None
     has_input = plan.input is not None
@@ -158,6 +173,26 @@ def container_spec(
     )
 
 
+def plan_extracts(value: object, workdir: str) -> tuple[ExtractPlan, ...]:
+    """Each entry as it may be tried, or with its rejection."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise RuleViolation("extract", value, "not a list of ExtractSpec")
+    plans: list[ExtractPlan] = []
+    for at, spec in enumerate(cast("Sequence[object]", value)):
+        if not isinstance(spec, ExtractSpec):
+            raise RuleViolation(f"extract[{at}]", spec, "not an ExtractSpec")
+        try:
+            source = names.parse_extract_source("from_", spec.from_, workdir)
+            target = names.parse_extract_target("to", spec.to)
+        except RuleViolation as violation:
+            # A bad entry is reported where the others are. It never fails the run.
+            rejection = ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(violation))
+            plans.append(ExtractPlan(spec, rejection=rejection))
+        else:
+            plans.append(ExtractPlan(spec, source, target))
+    return tuple(plans)
+
+
 def _entrypoint(value: object) -> str:
     text = names.check_text("entrypoint", value)
     if not text.strip():
@@ -185,25 +220,6 @@ def _input(value: object) -> bytes | memoryview | None:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
         raise RuleViolation("input", value, f"not a JSON value: {error}") from error
-
-
-def _extracts(value: object, workdir: str) -> tuple[ExtractPlan, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise RuleViolation("extract", value, "not a list of ExtractSpec")
-    plans: list[ExtractPlan] = []
-    for at, spec in enumerate(cast("Sequence[object]", value)):
-        if not isinstance(spec, ExtractSpec):
-            raise RuleViolation(f"extract[{at}]", spec, "not an ExtractSpec")
-        try:
-            source = names.parse_extract_source("from_", spec.from_, workdir)
-            target = names.parse_extract_target("to", spec.to)
-        except RuleViolation as violation:
-            # A bad entry is reported where the others are. It never fails the run.
-            rejection = ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(violation))
-            plans.append(ExtractPlan(spec, rejection=rejection))
-        else:
-            plans.append(ExtractPlan(spec, source, target))
-    return tuple(plans)
 
 
 def _device_request(gpus: GpuRequest) -> wire.DeviceRequest:

@@ -8,6 +8,7 @@ way in is opened without following links.
 
 import errno
 import itertools
+import logging
 import os
 import shutil
 import stat
@@ -17,6 +18,8 @@ from typing import Self
 
 from .rules.members import MemberError, landing_file_mode, landing_folder_mode, landing_parts, shown_name
 from .rules.tarstream import Kind, Member, TarDecoder, TarError
+
+_log = logging.getLogger("lightrunner")
 
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -170,6 +173,7 @@ class Staging:
         if member.kind is Kind.FILE:
             self._begin_file(parts, member)
         elif member.kind is Kind.FOLDER:
+            self._make_parents(parts)
             self._make_folder(parts, landing_folder_mode(member.mode))
         elif member.kind is Kind.HARD_LINK:
             self._copy_linked(parts, member)
@@ -220,9 +224,7 @@ class Staging:
             self._parent = parts[:-1]
 
     def _make_folder(self, parts: tuple[str, ...], mode: int) -> None:
-        if not parts:
-            return
-        self._make_parents(parts)
+        """Make one folder whose parents are there; it may be there too."""
         try:
             os.mkdir(self._path(parts), mode)
         except FileExistsError:
@@ -294,3 +296,14 @@ def _reported(what: str) -> Generator[None]:
         yield
     except OSError as error:
         raise StagingError(f"{what}: {error.strerror or error}") from error
+
+
+def remove_leftover(target: str, staged_name: str) -> None:
+    """Remove the staging folder of a process that was killed, if there is one. A failure is logged."""
+    folder = f"{target}/{staged_name}"
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        _log.warning("%s is left of a killed extract and cannot be removed: %s", folder, error)

@@ -5,14 +5,18 @@ Nothing in it is needed to read a run's result: a folder that is missing is made
 
 import fcntl
 import os
+import re
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .owner import is_gone
 from .rules.limits import DEFAULT_STATE_DIR, STATE_DIR_VARIABLE
 
 _FOLDER_MODE = 0o700
+_TEMPORARY_SUFFIX = ".tmp"
+_TEMPORARY = re.compile(r"\.(?P<pid>[0-9]+)-.*" + re.escape(_TEMPORARY_SUFFIX))
 
 
 def state_dir() -> Path:
@@ -37,7 +41,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: nothing has changed then.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{os.getpid()}-", suffix=_TEMPORARY_SUFFIX)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -54,12 +58,46 @@ def write_whole(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
+def sweep_temporary_files() -> None:
+    """Remove what processes that were killed in the middle of a write have left.
+
+    Raises:
+        OSError: the folder cannot be read or written.
+    """
+    try:
+        paths = list(state_dir().iterdir())
+    except FileNotFoundError:
+        return
+    for path in paths:
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is not None and is_gone(int(match["pid"])):
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def locked(path: Path) -> Generator[None]:
     """Hold a lock file among processes (flock). It waits for another holder, and dies with the process."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with _opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def try_lock(path: Path, *, shared: bool) -> Generator[bool]:
+    """Hold a lock file, alone or with other sharers, if that is possible at once; whether it is held."""
+    with _opened(path) as descriptor:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
     finally:
-        os.close(descriptor)
+        os.close(descriptor)  # This ends the lock as well.

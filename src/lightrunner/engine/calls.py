@@ -27,6 +27,7 @@ PING_TIMEOUT = 5.0
 """Seconds; light-runner's deadline."""
 
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+_DOT_SEGMENT = re.compile(r"(?<=/)\.{1,2}(?=[/?]|$)")
 # 101: the connection was handed over. 304: a start or a stop of what is already in that state.
 _GOOD_STATUSES: Final = frozenset({101, 200, 201, 204, 304})
 _JSON = ((b"Content-Type", b"application/json"),)
@@ -51,14 +52,17 @@ class Calls:
         """The newest API version that the daemon speaks, asked for with a deadline."""
         try:
             with trio.fail_after(PING_TIMEOUT):
-                async with self._open("system_ping", "GET", "/_ping") as response:
-                    await response.read_up_to(1024)
+                async with self._open("system_ping", "GET", "/_ping", checked=False) as response:
+                    body = await response.read_up_to(1024)
         except trio.TooSlowError:
             reason = f"system_ping: {self.endpoint} did not answer within {PING_TIMEOUT:g} s"
             raise EngineUnreachable(reason) from None
+        # Before the status: a daemon says its version with a refusal as well, and a web server's 404 is no daemon's.
         version = response.header("api-version")
         if version is None or _VERSION.fullmatch(version) is None:
             raise EngineProtocolError(f"system_ping: {self.endpoint} is no Docker daemon: Api-Version is {version!r}")
+        if response.status not in _GOOD_STATUSES:
+            raise response_error("system_ping", response.status, body)
         return version
 
     async def call(
@@ -115,7 +119,7 @@ class Calls:
         headers: Headers = (),
     ) -> AsyncGenerator[Response]:
         """A call of the agreed version, with its status checked."""
-        target = f"/v{self._version or await self._negotiate()}{path}"
+        target = f"/v{self._version or await self._negotiate()}{_DOT_SEGMENT.sub(_encode_dots, path)}"
         if query and (arguments := _arguments(query)):
             target += f"?{arguments}"
         async with self._open(operation, method, target, body=body, headers=headers) as response:
@@ -130,10 +134,11 @@ class Calls:
         *,
         body: RequestBody | None = None,
         headers: Headers = (),
+        checked: bool = True,
     ) -> AsyncGenerator[Response]:
         try:
             async with self._transport.open(operation, method, target, body=body, headers=headers) as response:
-                if response.status not in _GOOD_STATUSES:
+                if checked and response.status not in _GOOD_STATUSES:
                     raise response_error(operation, response.status, await response.error_body())
                 yield response
         except EngineUnreachable:
@@ -157,6 +162,11 @@ class Calls:
             newest = max(MAX_API_VERSION, _version(reply.min_api_version or _text(MAX_API_VERSION)))
         self._version = _text(newest)
         return self._version
+
+
+def _encode_dots(segment: re.Match[str]) -> str:
+    """Names as they are: httpx would resolve the dots, and an image called ``../containers/x`` would be a container."""
+    return segment[0].replace(".", "%2E")
 
 
 def _version(text: str) -> tuple[int, int]:

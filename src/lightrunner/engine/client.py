@@ -215,6 +215,7 @@ class EngineClient:
         """
         target = f"/containers/{quote(container, safe='')}/archive"
         async with self._calls.stream("container_archive_info", "HEAD", target, query={"path": path}) as response:
+            await response.read()  # There is none, but a connection is kept only where the end was seen.
             return wire.decode_path_stat("container_archive_info", response.header(_PATH_STAT))
 
     @asynccontextmanager

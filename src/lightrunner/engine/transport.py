@@ -8,6 +8,7 @@ module.
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from inspect import isasyncgen
 from typing import Protocol, Self
 
 import httpx
@@ -39,7 +40,7 @@ _HEADERS = [
     (b"Accept-Encoding", b"identity"),
     (b"User-Agent", b"lightrunner"),
 ]
-_CHUNKED = (b"Transfer-Encoding", b"chunked")
+_CHUNKED = ((b"Transfer-Encoding", b"chunked"),)
 
 # httpx has one class for what is no HTTP and for HTTP that was cut off; these are httpcore's and h11's words for the
 # latter. (A test holds them.)
@@ -80,8 +81,9 @@ class _Chunks(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         # A channel is its owner's to close; a generator that was given away has nobody else.
-        if isinstance(self._body, AsyncGenerator):
-            await self._body.aclose()
+        body: object = self._body
+        if isasyncgen(body):
+            await body.aclose()
 
 
 class _NetworkStream(Protocol):
@@ -250,21 +252,21 @@ class Transport:
             EngineUnreachable: there is no connection, or it was lost.
             EngineProtocolError: what came back is not HTTP.
         """
-        chunks = None if body is None or isinstance(body, bytes) else _Chunks(body)
+        content, stream = (body, None) if body is None or isinstance(body, bytes) else (None, _Chunks(body))
         with _engine_errors(operation, self.endpoint):
             request = httpx.Request(
                 method,
                 self.endpoint.url + target,
-                headers=[*_HEADERS, *headers, *([] if chunks is None else [_CHUNKED])],
-                content=body if chunks is None else None,
-                stream=chunks,
+                headers=[*_HEADERS, *headers, *(_CHUNKED if stream else ())],
+                content=content,
+                stream=stream,
                 extensions=_EXTENSIONS,
             )
             try:
                 response = Response(await self._http.handle_async_request(request), operation, self.endpoint)
             finally:
-                if chunks is not None:
-                    await chunks.aclose()
+                if stream:
+                    await stream.aclose()
         try:
             yield response
         finally:

@@ -90,8 +90,8 @@ class DeviceRequest(Wire):
 
     driver: str = ""
     count: int = 0
-    device_ids: list[str] = field(default_factory=list[str], name="DeviceIDs")
-    capabilities: list[list[str]] = field(default_factory=list[list[str]])
+    device_ids: list[str] = field(default=[], name="DeviceIDs")
+    capabilities: list[list[str]] = []
 
 
 class LogConfig(Wire):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import cast
 
 from .limits import CACHE_REPOSITORY, MAX_DOCKERFILE_LINE_BYTES
@@ -21,8 +22,12 @@ _GO_SPACES = frozenset(
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
     "\u205f\u3000"
 )
-# parser.go, reHeredoc: a word that is digits, "<<", perhaps "-", and no further "<".
+_GO_SPACE = re.compile(f"[{''.join(_GO_SPACES)}]+")
+# parser.go, reHeredoc: a word that is digits, "<<", perhaps "-", and no further "<". Since BuildKit 0.22 (Docker 28.2)
+# the name may be a word of its own.
 _HEREDOC = re.compile(r"[0-9]*<<[^<]+", re.DOTALL)
+_HEREDOC_WITHOUT_NAME = re.compile(r"[0-9]*<<-?")
+_PLAIN_VARIABLE = re.compile(r"\$\{\w+\}", re.ASCII)
 _PLATFORM = re.compile(r"[a-z0-9_]{1,32}(?:/[a-z0-9_]{1,32}(?:/[a-z0-9_.]{1,32})?)?")
 
 
@@ -47,7 +52,8 @@ def check_steps(field: str, value: object) -> tuple[str, ...]:
     no leading ``--``               it is a flag: ``--mount``, ``--network``, ``--security``; blanks before it are
                                     skipped by the parser, so this is looked for behind them
     no leading JSON list            it is the exec form, and what follows the list is dropped without a word
-    no here-document                ``<<EOF`` swallows the lines that follow, up to one that says EOF
+    no here-document                ``<<EOF`` swallows the lines that follow, up to one that says EOF; newer engines
+                                    read ``<< EOF`` so too, and with it the shift in ``$((1 << 2))``
     at most 65,531 bytes            Go's bufio.Scanner refuses a line of 64 KiB, ``RUN`` included
     ==============================  ================================================================================
 
@@ -97,18 +103,31 @@ def _is_exec_form(step: str) -> bool:
         return False
     try:
         json.JSONDecoder().raw_decode(step)
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
+    except RecursionError:  # Deeper than our decoder goes, not than Go's.
+        return True
     return True
 
 
-def _words(step: str) -> list[str]:
-    """Words as the parser's own lexer tells them apart when it looks for here-documents, with escapes taken off.
+def _has_heredoc(step: str) -> bool:
+    words = _words(step)
+    apart = (f"{word}{name}" for word, name in pairwise(words) if _HEREDOC_WITHOUT_NAME.fullmatch(word))
+    return any(_HEREDOC.fullmatch(word) for word in (*words, *apart))
 
-    Inside quotes there are no words: ``echo "a <<EOF b"`` is harmless. Braces (``${x:-"}``) can hold quotes that the
-    lexer sees otherwise, so that in a step with braces quotes are not trusted: words end at every space there.
+
+def _words(step: str) -> list[str]:
+    """Words, escapes taken off, as the parser's own lexer tells them apart when it looks for here-documents (lex.go).
+
+    Inside quotes there are no words: ``echo "a <<EOF b"`` is harmless. Braces with more than a name (``${x:-"}``) can
+    hold quotes and escapes that the lexer takes off before it looks for words, so that in a step with such braces
+    neither is trusted: words end at every space there.
     """
-    quotes = "" if "${" in step else "'\""
+    if "<<" not in step.replace("\\", ""):
+        return []
+    step = _PLAIN_VARIABLE.sub("$x", step)
+    if "${" in step:
+        return _GO_SPACE.split(step.replace("\\", ""))
     words: list[str] = []
     word = ""
     quote = ""
@@ -119,7 +138,7 @@ def _words(step: str) -> list[str]:
         elif quote:
             quote = "" if character == quote else quote
             word += character
-        elif character in quotes:
+        elif character in "'\"":
             quote = character
             word += character
         elif character in _GO_SPACES:
@@ -128,7 +147,7 @@ def _words(step: str) -> list[str]:
         else:
             word += character
     # Where a quote stays open the lexer gives up and finds no here-document at all.
-    return [] if quote else [*words, word]
+    return [] if quote else [word for word in (*words, word) if word]
 
 
 _RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
@@ -145,8 +164,8 @@ _RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
     (lambda step: step.startswith("--"), "begins with '--': the builder would take it for a flag"),
     (_is_exec_form, "begins with a JSON list: the builder would take it for the exec form"),
     (
-        lambda step: any(_HEREDOC.fullmatch(word) for word in _words(step)),
-        "contains a here-document: it would swallow the steps that follow",
+        _has_heredoc,
+        "contains a here-document ('<<' behind a blank, outside of quotes): it would swallow the steps that follow",
     ),
     (
         lambda step: len(_RUN) + len(step.encode()) > MAX_DOCKERFILE_LINE_BYTES,

@@ -25,6 +25,10 @@ LABEL_OWNER = "light-runner.owner"
 LABEL_DETACHED = "light-runner.detached"
 """On what may outlive its owner; the value is its time-out in seconds, or ``none``."""
 
+LABEL_TARGETS = "light-runner.extract-targets"
+"""On a container with extracts: the host folders that they are staged in, a JSON list, for whoever cleans up after a
+process that was killed."""
+
 ISOLATED_NETWORK = "light-runner-isolated"
 """The default network: a bridge without inter-container traffic. It stays on the daemon between runs."""
 

@@ -1,0 +1,283 @@
+"""What is kept of a detached run: one JSON file each in the state folder, so that any process of the host finds it.
+
+Synchronous but for `run_lock`. Fields are light-runner's, camelCase on disk; ours beyond them are `timeout` (seconds),
+`deadline`, `bootDeadline`, `extract`, `extracted`, `maxExtractBytes`, `timedOut`, `oomKilled`, `owner`.
+"""
+
+import logging
+import math
+import re
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import trio
+
+from .models import ExtractResult
+from .owner import boot_id
+from .statedir import make_state_dir, state_dir, try_lock, write_whole
+
+_log = logging.getLogger("lightrunner")
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+"""Ids become file names: no dot and no slash, so that no id leaves the folder."""
+
+_SUFFIX = ".json"
+_LOCK_SUFFIX = ".lock"
+_READERS_SUFFIX = ".readers"
+_LOCK_POLL = 0.05
+"""Seconds. flock can only be waited for in a thread, and a thread that waits for ever cannot be cancelled."""
+
+RunStatus = Literal["running", "exited", "cancelled", "failed"]
+
+
+class StoredExtract(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """One `ExtractSpec`, with the host path made absolute: another process has another working directory."""
+
+    from_: str
+    to: str
+
+
+class StoredExtracted(msgspec.Struct, frozen=True, rename={"from_": "from"}, omit_defaults=True):
+    """One `ExtractResult`."""
+
+    from_: str
+    to: str
+    status: Literal["ok", "missing", "error"]
+    bytes: int | None = None
+    skipped: int = 0
+    error: str | None = None
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A detached run, as far as its state file tells.
+
+    Attributes:
+        id: the run's id.
+        container: the container's name.
+        volume: the volume's name.
+        image: the image reference of the request.
+        workdir: in the container.
+        entrypoint: of the request.
+        started_at: when the start was accepted; before that, when the file was written.
+        finished_at: when the container exited.
+        status: ``running`` until somebody has looked after the exit; ``cancelled`` also after the time-out's kill;
+            ``failed`` where no exit code is to be had.
+        exit_code: the process's.
+        duration_ms: from start to exit, in milliseconds.
+        cancelled: it was cancelled or stopped.
+        timeout: in seconds; None: none.
+        deadline: when the time-out is over, by the wall clock; None before the start, and without a time-out.
+        boot_deadline: the same in seconds since the boot `boot`, which no change of the wall clock moves.
+        boot: the kernel's id of that boot.
+        extract: what to pull out after exit code 0.
+        extracted: what became of it.
+        max_extract_bytes: the cap for each.
+        timed_out: the time-out killed it.
+        oom_killed: the kernel killed a process of it for its memory limit.
+        starting: the start is still to come, by `owner`.
+        owner: the process that started it.
+        error: why it failed.
+    """
+
+    id: str
+    container: str
+    volume: str
+    image: str
+    workdir: str
+    started_at: datetime
+    status: RunStatus
+    entrypoint: str | None = None
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    duration_ms: float | None = None
+    cancelled: bool = False
+    timeout: float | None = None
+    deadline: datetime | None = None
+    boot_deadline: float | None = None
+    boot: str = ""
+    extract: tuple[StoredExtract, ...] = ()
+    extracted: tuple[StoredExtracted, ...] | None = None
+    max_extract_bytes: int = 0
+    timed_out: bool = False
+    oom_killed: bool = False
+    starting: bool = False
+    owner: str = ""
+    error: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is in the file."""
+        return self.status != "running"
+
+    def started(self) -> "RunState":
+        """The same run with its clocks set: it has started now."""
+        now = datetime.now(UTC)
+        if self.timeout is None or math.isinf(self.timeout):
+            return msgspec.structs.replace(self, starting=False, started_at=now)
+        return msgspec.structs.replace(
+            self,
+            starting=False,
+            started_at=now,
+            deadline=_later(now, self.timeout),
+            boot_deadline=_since_boot() + self.timeout,
+            boot=boot_id(),
+        )
+
+    def seconds_left(self) -> float:
+        """Until the time-out; negative where it is over, infinite where there is none.
+
+        By the clock that runs since the boot, if it is the same boot: the wall clock jumps. Where the process that
+        started the run died before it wrote the deadline, the time-out counts from the file's own time.
+        """
+        if self.timeout is None:
+            return math.inf
+        if self.boot_deadline is not None and self.boot == boot_id():
+            return self.boot_deadline - _since_boot()
+        return ((self.deadline or _later(self.started_at, self.timeout)) - datetime.now(UTC)).total_seconds()
+
+
+_decoder = msgspec.json.Decoder(RunState)
+
+
+def is_run_id(text: str) -> bool:
+    """Whether this can be a run's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def read_state(run_id: str) -> RunState | None:
+    """The state of one detached run; None where there is none, or its file cannot be read, which is logged."""
+    return _read(_path(run_id)) if is_run_id(run_id) else None
+
+
+def list_states() -> list[RunState]:
+    """All states, oldest first. Files that are torn or not ours are logged and left out."""
+    try:
+        paths = [path for path in state_dir().iterdir() if path.suffix == _SUFFIX and is_run_id(path.stem)]
+    except FileNotFoundError:
+        return []
+    states = [state for path in paths if not path.stem.startswith("cache-") and (state := _read(path)) is not None]
+    return sorted(states, key=lambda state: (state.started_at, state.id))
+
+
+def write_state(state: RunState) -> None:
+    """Write one state, atomically and durably.
+
+    Raises:
+        OSError: the folder cannot be made or written; what was there before is still there.
+    """
+    make_state_dir()
+    write_whole(_path(state.id), msgspec.json.format(msgspec.json.encode(state), indent=2))
+
+
+def forget_state(run_id: str) -> None:
+    """Remove the file of a run that never came to be."""
+    _path(run_id).unlink(missing_ok=True)
+    forget_locks(run_id)
+
+
+def forget_locks(run_id: str) -> None:
+    """Remove the lock files of a run that is finished: nobody changes its state any more, lock or no lock."""
+    for suffix in (_LOCK_SUFFIX, _READERS_SUFFIX):
+        (state_dir() / f"{run_id}{suffix}").unlink(missing_ok=True)
+
+
+def sweep_locks() -> None:
+    """Remove the lock files of runs that are finished or forgotten, as a killed process leaves them."""
+    try:
+        paths = list(state_dir().iterdir())
+    except FileNotFoundError:
+        return
+    for path in paths:
+        if path.suffix in (_LOCK_SUFFIX, _READERS_SUFFIX) and _ID.fullmatch(path.stem) and path.stem != "cache-usage":
+            state = read_state(path.stem)
+            if state is None or state.finished:
+                forget_locks(path.stem)
+
+
+@asynccontextmanager
+async def run_lock(run_id: str) -> AsyncGenerator[None]:
+    """Held by whoever changes a run's state, among tasks and processes."""
+    async with _held(state_dir() / f"{run_id}{_LOCK_SUFFIX}", shared=False):
+        yield
+
+
+@asynccontextmanager
+async def reading_logs(run_id: str) -> AsyncGenerator[None]:
+    """Held, by any number, while the daemon's log of the run is read."""
+    async with _held(state_dir() / f"{run_id}{_READERS_SUFFIX}", shared=True):
+        yield
+
+
+@asynccontextmanager
+async def no_log_readers(run_id: str) -> AsyncGenerator[None]:
+    """Held by whoever removes the container, and with it the log."""
+    async with _held(state_dir() / f"{run_id}{_READERS_SUFFIX}", shared=False):
+        yield
+
+
+@asynccontextmanager
+async def _held(path: Path, *, shared: bool) -> AsyncGenerator[None]:
+    while True:
+        with try_lock(path, shared=shared) as is_held:
+            if is_held:
+                yield
+                return
+        await trio.sleep(_LOCK_POLL)
+
+
+def to_stored(result: ExtractResult) -> StoredExtracted:
+    """A result as the file has it."""
+    return StoredExtracted(
+        from_=result.from_,
+        to=str(result.to),
+        status=result.status,
+        bytes=result.bytes,
+        skipped=result.skipped,
+        error=result.error,
+    )
+
+
+def from_stored(stored: StoredExtracted) -> ExtractResult:
+    """And back."""
+    return ExtractResult(
+        from_=stored.from_,
+        to=stored.to,
+        status=stored.status,
+        bytes=stored.bytes,
+        skipped=stored.skipped,
+        error=stored.error,
+    )
+
+
+def _path(run_id: str) -> Path:
+    return state_dir() / f"{run_id}{_SUFFIX}"
+
+
+def _read(path: Path) -> RunState | None:
+    try:
+        state = _decoder.decode(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        _log.warning("the state file %s cannot be read and is left out: %s", path, error)
+        return None
+    if state.id != path.stem:
+        _log.warning("the state file %s is of another run (%r) and is left out", path, state.id)
+        return None
+    return state
+
+
+def _later(moment: datetime, seconds: float) -> datetime:
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:  # Beyond the year 9999.
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _since_boot() -> float:
+    # Linux' clock that also runs while the machine sleeps; elsewhere the nearest there is.
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

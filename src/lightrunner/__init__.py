@@ -13,6 +13,7 @@ output.py      attached output -> lines and captures
 extract.py     container -> tar -> host                        staging.py    tar -> files, whole or not at all
 removal.py     container and volume, gone
 launch.py      everything up to the start
+attendance.py  from the start to the result
 lifecycle.py   one run, in order: start reading here
 execution.py   the handle of a run under way                   tasks.py      child tasks, bare exceptions, Ctrl-C
 detached.py    runs that outlive their process                 state.py      what is kept of them

@@ -1,0 +1,179 @@
+"""A started container, watched to its end: fed, read, killed when it is due; then its exit code and its files."""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+import trio
+
+from .engine import AttachedStream, EngineClient, EngineUnreachable, PendingExit
+from .engine.wire import ContainerWaitResponse
+from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from .execution import Execution, no_exit_error
+from .extract import extract
+from .launch import Launch
+from .models import ExtractResult, LogCallback, RunResult
+from .output import Output
+from .rules.limits import KILL_TIMEOUT
+from .spec import RunPlan, Sandbox
+from .tasks import open_bare_nursery, protected
+
+
+class StartedContainer(NamedTuple):
+    """A container that runs, with its streams, where anybody needs them, and its exit to come."""
+
+    id: str
+    attached: AttachedStream | None
+    pending: PendingExit
+
+
+@asynccontextmanager
+async def start_container(
+    engine: EngineClient, launch: Launch, container_id: str, *, attach: bool, stdin: bool
+) -> AsyncGenerator[StartedContainer]:
+    """Attach, wait for the next exit, start: in this order, or output and exit code can be missed."""
+    code = LightRunnerErrorCode.CONTAINER_START_FAILED
+    async with AsyncExitStack() as stack:
+        attached = None
+        if attach:
+            with launch.phase("attach"), mapped_errors(code, "container_attach", container_id=container_id):
+                attached = await stack.enter_async_context(engine.container_attach(container_id, stdin=stdin))
+        with launch.phase("attach"), mapped_errors(code, "container_wait", container_id=container_id):
+            waiting = engine.container_wait(container_id, condition="next-exit")
+            pending = await stack.enter_async_context(waiting)
+        await launch.start(container_id)
+        yield StartedContainer(container_id, attached, pending)
+
+
+class Attendance:
+    """The watch over one run. `result` is called once."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        launch: Launch,
+        container: StartedContainer,
+        plan: RunPlan,
+        sandbox: Sandbox,
+        on_log: LogCallback | None,
+        *,
+        stdin: Sequence[bytes | memoryview] = (),
+    ) -> None:
+        self.execution = Execution(engine, launch.id, container.id)
+        self._engine = engine
+        self._launch = launch
+        self._container = container
+        self._plan = plan
+        self._sandbox = sandbox
+        self._on_log = on_log
+        self._stdin = stdin
+        self._timed_out = False
+
+    async def result(self) -> RunResult:
+        """Feed and read until the exit, then pull the files out."""
+        output = Output(self._on_log, capture=self._plan.capture_output)
+        with self._launch.phase("run"):
+            exit_code, duration = await self._attend(output)
+        oom_killed = await self._was_oom_killed()
+        extracted: list[ExtractResult] = []
+        if exit_code == 0 and not (self.execution.cancelled or self._timed_out):
+            with self._launch.phase("extract"):
+                await self._extract(extracted)
+        cancelled = self.execution.seal()
+        captured = output.captured
+        return RunResult(
+            success=exit_code == 0 and not cancelled and not self._timed_out,
+            exit_code=exit_code,
+            duration=duration,
+            cancelled=cancelled,
+            timed_out=self._timed_out,
+            oom_killed=oom_killed,
+            extracted=tuple(extracted) or None,
+            stdout=captured["stdout"].value() if captured else None,
+            stderr=captured["stderr"].value() if captured else None,
+            stdout_truncated=bool(captured and captured["stdout"].truncated),
+            stderr_truncated=bool(captured and captured["stderr"].truncated),
+            timings=self._launch.timings,
+        )
+
+    async def _attend(self, output: Output) -> tuple[int, float]:
+        """Feed, read, enforce the time-out, until the exit code is told, the output ended, and all of it delivered."""
+        started = time.monotonic()
+        attached = self._container.attached
+        async with open_bare_nursery() as readers:
+            if attached is not None:
+                readers.start_soon(protected, self._read, output, attached)
+                if self._on_log is not None:
+                    # Not protected from Ctrl-C: the callback is the caller's code, and may never return.
+                    readers.start_soon(output.deliver, self._on_log)
+            async with open_bare_nursery() as watchers:
+                watchers.start_soon(protected, self._watch)
+                if attached is not None and self._stdin:
+                    watchers.start_soon(protected, _feed, attached, self._stdin)
+                exit_status = await self._exit_status()
+                duration = time.monotonic() - started
+                self.execution.set_exited()
+                output.container_exited()
+                watchers.cancel_scope.cancel()  # Nobody is left to kill, nor to read an input.
+        return exit_status.status_code, duration
+
+    async def _exit_status(self) -> ContainerWaitResponse:
+        with self._mapped("container_wait"):
+            status = await self._container.pending.result()
+        if status.error is not None and status.error.message:
+            raise LightRunnerError(
+                LightRunnerErrorCode.RUN_FAILED,
+                f"container_wait: {status.error.message}",
+                docker_op="container_wait",
+                container_id=self._container.id,
+            )
+        return status
+
+    async def _read(self, output: Output, attached: AttachedStream) -> None:
+        with self._mapped("container_attach"):
+            await output.read(attached)
+
+    async def _watch(self) -> None:
+        """Kill at the time-out or at `Execution.cancel`, and give up where no exit follows."""
+        with trio.move_on_after(self._plan.timeout) as scope:
+            await self.execution.wait_cancel_requested()
+        # Shielded: the daemon answers after the exit, which ends this task; and only the answer tells whether it was
+        # this kill that made the container exit.
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_TIMEOUT):
+            if await self.execution.kill("SIGKILL"):
+                self._timed_out = scope.cancelled_caught
+        await trio.sleep(KILL_TIMEOUT)
+        raise no_exit_error(self._container.id)
+
+    async def _was_oom_killed(self) -> bool:
+        # The exit code cannot tell: 137 is any SIGKILL, and a child may have been killed where the process was not.
+        with self._mapped("container_inspect"):
+            return (await self._engine.container_inspect(self._container.id)).state.oom_killed
+
+    async def _extract(self, extracted: list[ExtractResult]) -> None:
+        with self.execution.extract_scope:
+            for plan in self._plan.extracts:
+                done = await extract(
+                    self._engine,
+                    self._container.id,
+                    plan,
+                    run_id=self._launch.id,
+                    max_bytes=self._sandbox.max_extract_bytes,
+                )
+                extracted.append(done)  # One by one: a cancellation keeps what has landed.
+
+    def _mapped(self, operation: str) -> AbstractContextManager[None]:
+        return mapped_errors(LightRunnerErrorCode.RUN_FAILED, operation, container_id=self._container.id)
+
+
+async def _feed(attached: AttachedStream, parts: Sequence[bytes | memoryview]) -> None:
+    """Write to stdin, then end of file."""
+    try:
+        for part in parts:
+            await attached.send_all(part)
+        attached.send_eof()
+    except EngineUnreachable:
+        # The container does not read on: it closed its stdin, or exited. If it is the daemon that is gone, the reader
+        # and the wait say so.
+        return

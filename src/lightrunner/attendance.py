@@ -56,9 +56,9 @@ class Attendance:
         container: StartedContainer,
         plan: RunPlan,
         sandbox: Sandbox,
-        on_log: LogCallback | None,
         *,
-        stdin: Sequence[bytes | memoryview] = (),
+        on_log: LogCallback | None,
+        stdin: Sequence[bytes] = (),
     ) -> None:
         self.execution = Execution(engine, launch.id, container.id)
         self._engine = engine
@@ -167,7 +167,7 @@ class Attendance:
         return mapped_errors(LightRunnerErrorCode.RUN_FAILED, operation, container_id=self._container.id)
 
 
-async def _feed(attached: AttachedStream, parts: Sequence[bytes | memoryview]) -> None:
+async def _feed(attached: AttachedStream, parts: Sequence[bytes]) -> None:
     """Write to stdin, then end of file."""
     try:
         for part in parts:

@@ -5,14 +5,15 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import trio
 
-from .engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
+from .engine import EngineClient, EngineConflict, EngineResponseError
+from .engine.wire import ContainerConfig
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
+from .leases import Lease, Networks
 from .models import ProgressCallback, Timings
-from .networks import IsolatedNetwork
 from .owner import current_owner
 from .removal import remove_run
 from .rules.limits import CREATE_TIMEOUT, NAME_PREFIX
@@ -21,6 +22,13 @@ from .spec import RunPlan, Sandbox, container_spec
 from .steps import ensure_run_image
 
 T = TypeVar("T")
+
+
+class RunImage(NamedTuple):
+    """What a run starts from: a reference that the daemon knows, and how that image is configured."""
+
+    reference: str
+    config: ContainerConfig
 
 
 class _NetworkGoneError(Exception):
@@ -38,27 +46,29 @@ class Launch:
     def __init__(
         self,
         engine: EngineClient,
-        isolated_network: IsolatedNetwork,
+        networks: Networks,
         plan: RunPlan,
         sandbox: Sandbox,
         *,
         on_progress: ProgressCallback | None,
         detached: bool = False,
+        prepared_network: bool = True,
     ) -> None:
         self.id = str(uuid.uuid4())
         self.timings = Timings()
         self._engine = engine
-        self._isolated_network = isolated_network
+        self._networks = networks
         self._plan = plan
         self._sandbox = sandbox
         self._on_progress = on_progress
         self._detached = detached
-        self._network = ""
+        self._prepared_network = prepared_network and not detached  # A prepared network ends with its block.
+        self._lease: Lease | None = None
         self._network_was_renewed = False
         self._may_exist = False  # Whether the daemon may have something of this run.
 
-    async def ensure_image(self) -> tuple[str, str]:
-        """Make sure of what the run starts from; the image's reference and its user. Nothing of the run exists yet."""
+    async def ensure_image(self) -> RunImage:
+        """Make sure of what the run starts from. Nothing of the run exists yet."""
         if self._plan.source is not None:
             with invalid_request():
                 await trio.to_thread.run_sync(check_source, self._plan.source)
@@ -66,19 +76,21 @@ class Launch:
             image, found = await ensure_run_image(
                 self._engine, self._plan, self._sandbox.build_timeout, self._on_progress
             )
-        return image, found.config.user if found.config is not None else ""
+        return RunImage(image, found.config or ContainerConfig())
 
-    async def use_container(self, image: str, user: str, use: Callable[[str], Awaitable[T]]) -> T:
+    async def use_container(self, image: RunImage, use: Callable[[str], Awaitable[T]]) -> T:
         """Create a seeded container and give its id to `use`, which calls `start`.
 
-        Where the isolated network turns out to have been removed, all of that happens a second time.
+        Where the isolated network turns out to have been removed, or a prepared one to have died, all of that happens
+        a second time.
         """
         try:
-            return await use(await self._create(image, user))
+            return await use(await self._create(image))
         except _NetworkGoneError:
-            self._isolated_network.forget()
+            self._network_was_renewed = True
+            self._networks.forget_isolated()
             await self.remove()
-            return await use(await self._create(image, user))
+            return await use(await self._create(image))
 
     async def start(self, container_id: str) -> None:
         """Start the container.
@@ -89,22 +101,24 @@ class Launch:
         with (
             self.phase("start"),
             mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_start", container_id=container_id),
+            self._renewable_network(),
         ):
-            try:
-                await self._engine.container_start(container_id)
-            except EngineNotFound as error:
-                # A network that is unknown shows here, not at the create.
-                renewable = self._plan.network is None and self._network in error.message
-                if renewable and not self._network_was_renewed:
-                    self._network_was_renewed = True
-                    raise _NetworkGoneError from error
-                raise
+            # A network that is unknown shows here, not at the create.
+            await self._engine.container_start(container_id)
 
-    async def remove(self) -> None:
-        """Remove container and volume, whatever is there of them. Shielded and bounded."""
+    async def remove(self) -> bool:
+        """Remove container and volume, whatever is there of them. Shielded and bounded.
+
+        Returns:
+            Whether nothing is left of them.
+        """
         if self._may_exist:
             with self.phase("cleanup"):
                 self._may_exist = not await remove_run(self._engine, self.id)
+        if self._lease is not None:
+            self._networks.release(self._plan.network, self._lease)
+            self._lease = None
+        return not self._may_exist
 
     @contextmanager
     def phase(self, name: str) -> Generator[None]:
@@ -115,19 +129,34 @@ class Launch:
         finally:
             setattr(self.timings, name, getattr(self.timings, name) + time.monotonic() - begin)
 
-    async def _create(self, image: str, user: str) -> str:
+    @contextmanager
+    def _renewable_network(self) -> Generator[None]:
+        """Turn a refusal that speaks of this run's isolated or prepared network into `_NetworkGoneError`, once."""
+        try:
+            yield
+        except EngineResponseError as error:
+            lease = self._lease
+            ours = lease is not None and (self._plan.network is None or lease.holder is not None)
+            if lease is None or not ours or self._network_was_renewed:
+                raise
+            if lease.mode.removeprefix("container:") not in error.message:
+                raise
+            raise _NetworkGoneError from error
+
+    async def _create(self, image: RunImage) -> str:
         """Create container and volume, and seed it; the container's id.
 
         The create's answer is awaited shielded: one that is cut off still happens, and would overtake its own removal.
         """
         with self.phase("network"):
-            self._network = self._plan.network or await self._isolated_network.ensure()
+            prepared = self._prepared_network and not self._network_was_renewed
+            self._lease = await self._networks.lease(self._plan.network, prepared=prepared)
         body = container_spec(
             self._plan,
             self._sandbox,
-            image=image,
+            image=image.reference,
             run_id=self.id,
-            network_mode=self._network,
+            network_mode=self._lease.mode,
             owner=str(current_owner()),
             targets=_staging_places(self._plan),
             detached=self._detached,
@@ -136,7 +165,11 @@ class Launch:
         container_id: str | None = None
         with self.phase("create"):
             self._may_exist = True
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT), _create_errors(name):
+            with (
+                trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT),
+                _create_errors(name),
+                self._renewable_network(),
+            ):
                 created = await self._engine.container_create(body, name=name, platform=self._plan.platform)
                 container_id = created.id
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -153,7 +186,7 @@ class Launch:
                 source=self._plan.source,
                 ignore=self._plan.ignore,
                 workdir=self._plan.workdir,
-                user=user,
+                user=image.config.user,
             )
         return container_id
 

@@ -11,8 +11,8 @@ from .attendance import Attendance, start_container
 from .engine import EngineClient
 from .execution import Execution
 from .launch import Launch
+from .leases import Networks
 from .models import LogCallback, ProgressCallback, RunResult
-from .networks import IsolatedNetwork
 from .spec import RunPlan, Sandbox
 
 StartedStatus = trio.TaskStatus[Execution]
@@ -24,7 +24,7 @@ class Run:
     def __init__(
         self,
         engine: EngineClient,
-        isolated_network: IsolatedNetwork,
+        networks: Networks,
         plan: RunPlan,
         sandbox: Sandbox,
         *,
@@ -35,7 +35,7 @@ class Run:
         self._plan = plan
         self._sandbox = sandbox
         self._on_log = on_log
-        self._launch = Launch(engine, isolated_network, plan, sandbox, on_progress=on_progress)
+        self._launch = Launch(engine, networks, plan, sandbox, on_progress=on_progress)
         self._execution: Execution | None = None
 
     async def run(self, task_status: StartedStatus) -> RunResult:
@@ -58,8 +58,8 @@ class Run:
         return result
 
     async def _live(self, task_status: StartedStatus) -> RunResult:
-        image, user = await self._launch.ensure_image()
-        return await self._launch.use_container(image, user, lambda made: self._use(made, task_status))
+        image = await self._launch.ensure_image()
+        return await self._launch.use_container(image, lambda made: self._use(made, task_status))
 
     async def _use(self, container_id: str, task_status: StartedStatus) -> RunResult:
         has_input = self._plan.input is not None
@@ -69,7 +69,7 @@ class Run:
         ) as container:
             stdin = [self._plan.input] if self._plan.input is not None else []
             attendance = Attendance(
-                self._engine, self._launch, container, self._plan, self._sandbox, self._on_log, stdin=stdin
+                self._engine, self._launch, container, self._plan, self._sandbox, on_log=self._on_log, stdin=stdin
             )
             self._execution = attendance.execution
             task_status.started(self._execution)

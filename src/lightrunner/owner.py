@@ -6,10 +6,12 @@ the host's id, with the pid namespace in it, tells what can be judged from here 
 
 import functools
 import os
+import re
 import socket
 from pathlib import Path
 from typing import NamedTuple
 
+_PID = re.compile(r"[1-9][0-9]{0,8}")
 _STATE, _START_TIME = 0, 19
 """Fields of /proc/<pid>/stat behind the program's name (proc(5): state is field 3, starttime field 22)."""
 
@@ -29,7 +31,7 @@ class Owner(NamedTuple):
 def parse_owner(text: str) -> Owner | None:
     """An owner from its label; None where there is none, or it is not one of ours."""
     match text.split("/"):
-        case [host, boot, pid, start] if host and pid.isascii() and pid.isdecimal():
+        case [host, boot, pid, start] if host and _PID.fullmatch(pid):
             return Owner(host, boot, int(pid), start)
         case _:
             return None
@@ -42,14 +44,17 @@ def current_owner() -> Owner:
 
 
 def is_dead(owner: Owner) -> bool | None:
-    """Whether the process has ended; None where that cannot be told from here: it is another host's."""
+    """Whether the process has ended; None where that cannot be told from here: it is another host's, or hidden."""
     if owner.host != _host_id():
         return None
     if owner.boot != boot_id():
         return True
     if not owner.boot:
         return is_gone(owner.pid)
-    return _start_time(owner.pid) != owner.start
+    start = _start_time(owner.pid)
+    if start is None:
+        return is_gone(owner.pid) or None  # With hidepid, /proc does not show another user's processes.
+    return start != owner.start
 
 
 @functools.cache
@@ -69,9 +74,11 @@ def _host_id() -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """In clock ticks since the boot; None where the process is gone, or a zombie, which runs no code any more."""
+    """In clock ticks since the boot; None: nothing is to be seen; empty: a zombie, which runs no code any more."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return fields[_START_TIME] if len(fields) > _START_TIME and fields[_STATE] not in "ZX" else None
+    if len(fields) <= _START_TIME:
+        return None
+    return "" if fields[_STATE] in "ZX" else fields[_START_TIME]
 
 
 def is_gone(pid: int) -> bool:

@@ -10,16 +10,17 @@ import math
 import os
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import cast
 
 import trio
 
-from .detached import finish_run, kill_with_note
 from .engine import EngineClient, EngineConflict, EngineNotFound
 from .engine.wire import ContainerInspectResponse, ContainerSummary, Volume
-from .errors import LightRunnerErrorCode, mapped_errors
+from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from .execution import Execution
+from .finishing import finish_run, kill_with_note
 from .models import ReapResult
 from .owner import is_dead, parse_owner
 from .removal import remove_run
@@ -30,6 +31,7 @@ from .statedir import state_dir, sweep_temporary_files
 
 _log = logging.getLogger("lightrunner")
 _RUNS = {"label": [limits.LABEL_RUN_ID]}
+_OF_ONE_RUN = {LightRunnerErrorCode.RUN_NOT_FOUND, LightRunnerErrorCode.STATE_FAILED}
 
 
 def reap_age() -> float:
@@ -51,7 +53,7 @@ async def reap(engine: EngineClient, age: float, *, dry_run: bool) -> ReapResult
         containers = [
             _name(summary)
             for summary in await engine.container_list(all=True, filters=_RUNS)
-            if await _reap_container(engine, summary, age, dry_run=dry_run)
+            if await _reap_or_log(engine, summary, age, dry_run=dry_run)
         ]
         volumes = await reap_volumes(engine, age, dry_run=dry_run, leaving=containers)
     if not dry_run:
@@ -96,6 +98,17 @@ async def _is_lost(engine: EngineClient, state: RunState) -> bool:
             return True
 
 
+async def _reap_or_log(engine: EngineClient, summary: ContainerSummary, age: float, *, dry_run: bool) -> bool:
+    """As `_reap_container`; a run whose state cannot be written just now does not keep the others from their end."""
+    try:
+        return await _reap_container(engine, summary, age, dry_run=dry_run)
+    except LightRunnerError as error:
+        if error.code not in _OF_ONE_RUN:
+            raise
+        _log.error("%s could not be reaped: %s", _name(summary), error)
+        return False
+
+
 async def _reap_container(engine: EngineClient, summary: ContainerSummary, age: float, *, dry_run: bool) -> bool:
     """Whether it was an orphan; it is gone then, unless this is a dry run."""
     labels = summary.labels or {}
@@ -112,7 +125,7 @@ async def _reap_container(engine: EngineClient, summary: ContainerSummary, age: 
     orphan = _idle(container) > age if owner is None else is_dead(owner) is True
     if orphan and not dry_run:
         await trio.to_thread.run_sync(_remove_staging, labels, run_id)
-        await _remove(engine, run_id, container)
+        return await _remove(engine, run_id, container)
     return orphan
 
 
@@ -130,18 +143,19 @@ async def _reap_detached(
     if dead is None:
         return False
     state = await trio.to_thread.run_sync(read_state, run_id)
-    running = container.state.running
+    # What is left of a finished run is what its removal could not remove.
+    finished = state is not None and state.finished
+    running = container.state.running and not finished
     if running:
         orphan = _seconds_left(state, container, labels[limits.LABEL_DETACHED]) <= 0
     elif container.state.status == "created":
-        orphan = dead
+        orphan = finished or dead
     else:
-        orphan = _idle(container) > age or (state is not None and state.finished)
+        orphan = finished or _idle(container) > age
     if not orphan or dry_run:
         return orphan
     if state is None:
-        await _remove(engine, run_id, container)
-        return True
+        return await _remove(engine, run_id, container)
     if running:
         await kill_with_note(Execution(engine, run_id, container.id), "SIGKILL", timed_out=True)
         with trio.move_on_after(limits.KILL_TIMEOUT):
@@ -153,11 +167,13 @@ async def _reap_detached(
     return (await finish_run(engine, run_id)).finished
 
 
-async def _remove(engine: EngineClient, run_id: str, container: ContainerInspectResponse) -> None:
+async def _remove(engine: EngineClient, run_id: str, container: ContainerInspectResponse) -> bool:
     if container.name.removeprefix("/") == limits.NAME_PREFIX + run_id:
-        await remove_run(engine, run_id)
-    else:  # Somebody else's use of our label: the container alone.
+        return await remove_run(engine, run_id)
+    # Somebody else's use of our label: the container alone.
+    with suppress(EngineNotFound, EngineConflict):  # Another reaper is at it.
         await engine.container_delete(container.id, force=True, volumes=True)
+    return True
 
 
 def _sweep_state_dir() -> None:
@@ -172,7 +188,7 @@ def _remove_staging(labels: dict[str, str], run_id: str) -> None:
     """What an extract that was cut off left in its targets on this host."""
     try:
         targets: object = json.loads(labels.get(limits.LABEL_TARGETS, "[]"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if is_run_id(run_id) and isinstance(targets, list):
         for target in cast("list[object]", targets):

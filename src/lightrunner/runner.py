@@ -13,24 +13,28 @@ from .detached import attach, detach
 from .engine import EngineClient, EngineError
 from .errors import LightRunnerError, LightRunnerErrorCode, LightRunnerWarning, invalid_request, mapped_errors
 from .launch import Launch
+from .leases import Networks
 from .lifecycle import Run, StartedStatus
 from .models import CacheCleanup, LogCallback, ProgressCallback, ReapResult, RunnerOptions, RunRequest, RunResult
-from .networks import IsolatedNetwork
 from .reaping import reap, reap_age, reap_volumes, reconcile_states
 from .rules.limits import (
     CLOSE_TIMEOUT,
     DEFAULT_BUILD_TIMEOUT,
     DEFAULT_CACHE_AGE,
     DEFAULT_CPUS,
+    DEFAULT_IDLE_TIME,
     DEFAULT_MAX_EXTRACT_BYTES,
     DEFAULT_MEMORY,
     DEFAULT_RUNTIME,
 )
-from .rules.sizes import parse_age
+from .rules.names import check_network
+from .rules.sizes import parse_age, parse_count, parse_timeout
 from .spec import RunPlan, check_detachable, check_options, check_request
 from .state import RunState, list_states
 from .steps import ensure_run_image
+from .stock import Size
 from .tasks import run_in_child
+from .warm import WarmPool
 
 
 class DockerRunner:
@@ -74,7 +78,7 @@ class DockerRunner:
             self._engine = EngineClient(self.options.host)
         limit = self.options.max_concurrent
         self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
-        self._isolated_network = IsolatedNetwork(self._engine)
+        self._networks = Networks(self._engine)
         self._open = False
         self._active: set[trio.CancelScope] = set()
         self._idle = trio.lowlevel.ParkingLot()
@@ -141,10 +145,8 @@ class DockerRunner:
         with invalid_request():
             plan = check_request(request)
         _warn_of_dropped_env(plan)
-        lifecycle = Run(
-            self._engine, self._isolated_network, plan, self._sandbox, on_log=on_log, on_progress=on_progress
-        )
-        async with self._under_way(), self._place():
+        lifecycle = Run(self._engine, self._networks, plan, self._sandbox, on_log=on_log, on_progress=on_progress)
+        async with self._admitted():
             return await run_in_child(lifecycle.run, task_status)
 
     async def detach(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
@@ -162,9 +164,7 @@ class DockerRunner:
             plan = check_request(request)
             check_detachable(request)
         _warn_of_dropped_env(plan)
-        launch = Launch(
-            self._engine, self._isolated_network, plan, self._sandbox, on_progress=on_progress, detached=True
-        )
+        launch = Launch(self._engine, self._networks, plan, self._sandbox, on_progress=on_progress, detached=True)
         async with self._under_way():
             return await run_in_child(detach, launch, plan, self._sandbox)
 
@@ -227,6 +227,62 @@ class DockerRunner:
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "volume_delete"):
             return len(await reap_volumes(self._engine, reap_age()))
 
+    @asynccontextmanager
+    async def warm(
+        self,
+        template: RunRequest,
+        *,
+        size: int = 4,
+        max_size: int | None = None,
+        idle_time: float = DEFAULT_IDLE_TIME,
+    ) -> AsyncGenerator[WarmPool]:
+        """Keep containers ready that only wait for their command: ``async with runner.warm(template) as pool``.
+
+        They are made of the template's image, setup steps, network, workdir and platform, and of this runner's limits
+        and runtime; the rest of the template is not looked at. `WarmPool.run` then runs a request in one of them, each
+        used once. At the block's end it waits for what is under way, and nothing is left.
+
+        Args:
+            template: what the containers are made for.
+            size: how many are ready.
+            max_size: up to how many are kept ready after callers had to wait; by default `size`.
+            idle_time: seconds without a run after which one of those more is given up.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST, or as `run` before its start; CONTAINER_START_FAILED where the image has
+                no working sh.
+        """
+        self._check_open()
+        with invalid_request():
+            plan = check_request(template)
+            stock_size = Size(
+                parse_count("size", size),
+                parse_count("max_size", size if max_size is None else max_size),
+                parse_timeout("idle_time", idle_time),
+            )
+        pool = WarmPool(self._engine, self._networks, plan, self._sandbox, stock_size, admit=self._admitted)
+        async with self._under_way(), pool.open():
+            yield pool
+
+    @asynccontextmanager
+    async def prepared_networks(self, size: int = 4, *, network: str | None = None) -> AsyncGenerator[None]:
+        """Keep network namespaces ready, for cold runs of any image at about half the time.
+
+        While the block is open, each run of this runner on that network (None: the isolated bridge) takes one that was
+        made ahead of time: fresh, for this run alone, thrown away with it. Where none is ready a run makes its own, as
+        without the block.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST; CONTAINER_START_FAILED where they cannot be made.
+        """
+        self._check_open()
+        with invalid_request():
+            count = parse_count("size", size)
+            name = None if network is None else check_network("network", network)
+            prepared = self._networks.prepared(name, count)
+        async with self._under_way(), prepared:
+            yield
+
     async def prepare(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
         """Make ready what a run of this request starts from, without running it: pull its image, build its steps.
 
@@ -255,6 +311,11 @@ class DockerRunner:
         with invalid_request():
             seconds = parse_age("max_age", max_age)
         return await cleanup_cache(self._engine, seconds)
+
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncGenerator[None]:
+        async with self._under_way(), self._place():
+            yield
 
     @asynccontextmanager
     async def _under_way(self) -> AsyncGenerator[None]:

@@ -53,7 +53,7 @@ class RunPlan(NamedTuple):
     entrypoint: str | None
     source: str | None
     ignore: tuple[str, ...]
-    input: bytes | memoryview | None
+    input: bytes | None
     timeout: float
     network: str | None
     env: list[str]
@@ -108,7 +108,10 @@ def check_detachable(request: RunRequest) -> None:
     if request.capture_output:
         raise RuleViolation("capture_output", request.capture_output, "a detached run's output comes with attach")
     for at, entry in enumerate(request.extract):
-        names.check_text(f"extract[{at}].to", os.fspath(entry.to))  # It is written to a JSON file.
+        # Both are written to a JSON file, which has no room for what is not text, nor for names that are not UTF-8.
+        names.check_text(f"extract[{at}].from_", entry.from_)
+        target = os.fspath(entry.to) if isinstance(entry.to, os.PathLike) else entry.to
+        names.check_text(f"extract[{at}].to", target)
 
 
 def container_spec(
@@ -210,7 +213,7 @@ def _flag(field: str, value: object) -> bool:
     return value
 
 
-def _input(value: object) -> bytes | memoryview | None:
+def _input(value: object) -> bytes | None:
     """JSON, or the bytes themselves."""
     if value is None or isinstance(value, bytes):
         return value

@@ -9,14 +9,15 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import trio
 
+from .errors import LightRunnerError, LightRunnerErrorCode
 from .models import ExtractResult
 from .owner import boot_id
 from .statedir import make_state_dir, state_dir, try_lock, write_whole
@@ -28,10 +29,15 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 _SUFFIX = ".json"
 _LOCK_SUFFIX = ".lock"
 _READERS_SUFFIX = ".readers"
+_OTHERS = "cache-"
+"""What is in the folder beside runs begins so."""
+
 _LOCK_POLL = 0.05
 """Seconds. flock can only be waited for in a thread, and a thread that waits for ever cannot be cancelled."""
 
 RunStatus = Literal["running", "exited", "cancelled", "failed"]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""One without a time zone cannot be compared with the others."""
 
 
 class StoredExtract(msgspec.Struct, frozen=True, rename={"from_": "from"}):
@@ -88,15 +94,15 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     volume: str
     image: str
     workdir: str
-    started_at: datetime
+    started_at: Moment
     status: RunStatus
     entrypoint: str | None = None
-    finished_at: datetime | None = None
+    finished_at: Moment | None = None
     exit_code: int | None = None
     duration_ms: float | None = None
     cancelled: bool = False
     timeout: float | None = None
-    deadline: datetime | None = None
+    deadline: Moment | None = None
     boot_deadline: float | None = None
     boot: str = ""
     extract: tuple[StoredExtract, ...] = ()
@@ -154,12 +160,12 @@ def read_state(run_id: str) -> RunState | None:
 
 
 def list_states() -> list[RunState]:
-    """All states, oldest first. Files that are torn or not ours are logged and left out."""
-    try:
-        paths = [path for path in state_dir().iterdir() if path.suffix == _SUFFIX and is_run_id(path.stem)]
-    except FileNotFoundError:
-        return []
-    states = [state for path in paths if not path.stem.startswith("cache-") and (state := _read(path)) is not None]
+    """All states, oldest first. Files that are torn or not ours are logged and left out.
+
+    Raises:
+        OSError: there is a folder, but it cannot be read.
+    """
+    states = [state for path in _run_files(_SUFFIX) if (state := _read(path)) is not None]
     return sorted(states, key=lambda state: (state.started_at, state.id))
 
 
@@ -176,31 +182,26 @@ def write_state(state: RunState) -> None:
 def forget_state(run_id: str) -> None:
     """Remove the file of a run that never came to be."""
     _path(run_id).unlink(missing_ok=True)
-    forget_locks(run_id)
-
-
-def forget_locks(run_id: str) -> None:
-    """Remove the lock files of a run that is finished: nobody changes its state any more, lock or no lock."""
-    for suffix in (_LOCK_SUFFIX, _READERS_SUFFIX):
-        (state_dir() / f"{run_id}{suffix}").unlink(missing_ok=True)
 
 
 def sweep_locks() -> None:
-    """Remove the lock files of runs that are finished or forgotten, as a killed process leaves them."""
-    try:
-        paths = list(state_dir().iterdir())
-    except FileNotFoundError:
-        return
-    for path in paths:
-        if path.suffix in (_LOCK_SUFFIX, _READERS_SUFFIX) and _ID.fullmatch(path.stem) and path.stem != "cache-usage":
-            state = read_state(path.stem)
-            if state is None or state.finished:
-                forget_locks(path.stem)
+    """Remove the lock files that killed processes have left.
+
+    Raises:
+        OSError: the folder cannot be read or written.
+    """
+    for path in _run_files(_LOCK_SUFFIX, _READERS_SUFFIX):
+        with try_lock(path, shared=False):
+            pass  # The last holder removes it.
 
 
 @asynccontextmanager
 async def run_lock(run_id: str) -> AsyncGenerator[None]:
-    """Held by whoever changes a run's state, among tasks and processes."""
+    """Held by whoever changes a run's state, among tasks and processes.
+
+    Raises:
+        LightRunnerError: STATE_FAILED, as for the other locks: the lock file cannot be made.
+    """
     async with _held(state_dir() / f"{run_id}{_LOCK_SUFFIX}", shared=False):
         yield
 
@@ -222,7 +223,12 @@ async def no_log_readers(run_id: str) -> AsyncGenerator[None]:
 @asynccontextmanager
 async def _held(path: Path, *, shared: bool) -> AsyncGenerator[None]:
     while True:
-        with try_lock(path, shared=shared) as is_held:
+        with ExitStack() as stack:
+            try:
+                is_held = stack.enter_context(try_lock(path, shared=shared))
+            except OSError as error:
+                message = f"{path} cannot be locked: {error}"
+                raise LightRunnerError(LightRunnerErrorCode.STATE_FAILED, message) from error
             if is_held:
                 yield
                 return
@@ -237,7 +243,8 @@ def to_stored(result: ExtractResult) -> StoredExtracted:
         status=result.status,
         bytes=result.bytes,
         skipped=result.skipped,
-        error=result.error,
+        # It may show a file's name, which need not be UTF-8.
+        error=None if result.error is None else result.error.encode(errors="backslashreplace").decode(),
     )
 
 
@@ -257,16 +264,24 @@ def _path(run_id: str) -> Path:
     return state_dir() / f"{run_id}{_SUFFIX}"
 
 
+def _run_files(*suffixes: str) -> list[Path]:
+    try:
+        paths = [path for path in state_dir().iterdir() if path.suffix in suffixes]
+    except FileNotFoundError:
+        return []
+    return [path for path in paths if not path.name.startswith(_OTHERS)]
+
+
 def _read(path: Path) -> RunState | None:
     try:
         state = _decoder.decode(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _log.warning("the state file %s cannot be read and is left out: %s", path, error)
         return None
-    if state.id != path.stem:
-        _log.warning("the state file %s is of another run (%r) and is left out", path, state.id)
+    if state.id != path.stem or not is_run_id(state.id):
+        _log.warning("the state file %s is not named after its run (%r) and is left out", path, state.id)
         return None
     return state
 

@@ -84,14 +84,19 @@ def locked(path: Path) -> Generator[None]:
 
 @contextmanager
 def try_lock(path: Path, *, shared: bool) -> Generator[bool]:
-    """Hold a lock file, alone or with other sharers, if that is possible at once; whether it is held."""
+    """Hold a lock file, alone or with other sharers, if that is possible at once; whether it is held.
+
+    The last holder removes the file. So a lock counts only on the file that is still there: on a removed one it keeps
+    nobody out.
+    """
     with _opened(path) as descriptor:
+        is_held = _flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX) and _is_there(descriptor, path)
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+            yield is_held
+        finally:
+            # A sharer becomes the last one here. flock lets go of its share first, and somebody may come between.
+            if is_held and _flock(descriptor, fcntl.LOCK_EX) and _is_there(descriptor, path):
+                path.unlink()
 
 
 @contextmanager
@@ -101,3 +106,18 @@ def _opened(path: Path) -> Generator[int]:
         yield descriptor
     finally:
         os.close(descriptor)  # This ends the lock as well.
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

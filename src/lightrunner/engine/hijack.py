@@ -64,6 +64,10 @@ class AttachedStream(OutputStream):
             # In parts, so that a large input is not copied at once.
             await self._connection.send_all(bytes(view[start : start + _SEND_BYTES]))
 
+    def is_readable(self) -> bool:
+        """Whether something has arrived that was not received yet, the end included."""
+        return self._connection.is_readable()
+
     def send_eof(self) -> None:
         """Close the container's stdin. Its output stays open (given StdinOnce and no terminal)."""
         self._connection.send_eof()

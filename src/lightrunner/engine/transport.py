@@ -40,7 +40,7 @@ _HEADERS = [
     (b"Accept-Encoding", b"identity"),
     (b"User-Agent", b"lightrunner"),
 ]
-_CHUNKED = ((b"Transfer-Encoding", b"chunked"),)
+_CHUNKED = (b"Transfer-Encoding", b"chunked")
 
 # httpx has one class for what is no HTTP and for HTTP that was cut off; these are httpcore's and h11's words for the
 # latter. (A test holds them.)
@@ -70,14 +70,27 @@ def _reason(error: httpx.TransportError) -> str:
     return str(error) or type(error).__name__
 
 
-class _Chunks(httpx.AsyncByteStream):
-    """A body that is sent as it comes. (httpx's own adapter is one more generator, and nobody closes it.)"""
+class _Whole(AsyncIterator[bytes]):
+    """One piece of bytes."""
 
-    def __init__(self, body: AsyncIterable[bytes]) -> None:
+    def __init__(self, data: bytes) -> None:
+        self._left = [data]
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+class _RequestStream(httpx.AsyncByteStream):
+    """A request's body. (httpx's own are generators, which nobody closes where the daemon answers early.)"""
+
+    def __init__(self, body: RequestBody) -> None:
         self._body = body
+        self.header = (b"Content-Length", b"%d" % len(body)) if isinstance(body, bytes) else _CHUNKED
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._body)
+        return _Whole(self._body) if isinstance(self._body, bytes) else aiter(self._body)
 
     async def aclose(self) -> None:
         # A channel is its owner's to close; a generator that was given away has nobody else.
@@ -93,7 +106,7 @@ class _NetworkStream(Protocol):
 
     async def write(self, buffer: bytes) -> None: ...
 
-    def get_extra_info(self, info: str) -> trio.SocketStream | trio.socket.SocketType | None: ...
+    def get_extra_info(self, info: str) -> object: ...
 
 
 class RawConnection:
@@ -113,6 +126,10 @@ class RawConnection:
         """Write all of it."""
         with self._lost_connection():
             await self._stream.write(data)
+
+    def is_readable(self) -> bool:
+        """Whether something has arrived that was not received yet, the end included."""
+        return bool(self._stream.get_extra_info("is_readable"))
 
     def send_eof(self) -> None:
         """Close the sending half. (trio's `send_eof` is async for TLS' sake; a socket's shutdown does not wait.)"""
@@ -252,13 +269,12 @@ class Transport:
             EngineUnreachable: there is no connection, or it was lost.
             EngineProtocolError: what came back is not HTTP.
         """
-        content, stream = (body, None) if body is None or isinstance(body, bytes) else (None, _Chunks(body))
+        stream = None if body is None else _RequestStream(body)
         with _engine_errors(operation, self.endpoint):
             request = httpx.Request(
                 method,
                 self.endpoint.url + target,
-                headers=[*_HEADERS, *headers, *(_CHUNKED if stream else ())],
-                content=content,
+                headers=[*_HEADERS, *headers, *([stream.header] if stream else ())],
                 stream=stream,
                 extensions=_EXTENSIONS,
             )

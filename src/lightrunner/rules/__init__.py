@@ -9,5 +9,7 @@ This is the bottom of three floors (rules, engine, runner). Imports point downwa
     dockerfile.py  setup steps -> Dockerfile bytes and cache tag
     members.py     what may enter and leave by tar: names, kinds, modes, what a seed skips
     tarstream.py   tar bytes -> members and their contents, incrementally
+    gate.py        a warm container's gate, and what opens it: shell text
+    pause.py       the program that holds a prepared network: ELF bytes
     lines.py       bytes -> log lines, incrementally
 """

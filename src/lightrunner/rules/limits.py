@@ -71,6 +71,21 @@ PIDS_LIMIT = 100
 DROPPED_CAPABILITIES = ("NET_RAW", "MKNOD", "SYS_CHROOT", "SETPCAP", "SETFCAP", "AUDIT_WRITE")
 """Dropped from Docker's default set; light-runner's list."""
 
+# --- containers that are kept ready -------------------------------------------------------------------------------
+
+PAUSE_REPOSITORY = "light-runner-pause"
+"""The image of prepared networks' holders: ``light-runner-pause:<hash>``. It stays on the daemon."""
+
+HOLDER_MEMORY_BYTES = 32 * MIB
+HOLDER_PIDS = 16
+"""With 6 MiB and 2 pids one start failed on 20.10 ("cannot start a stopped process"), with these none did: the limits
+hold for runc's own start-up, too."""
+
+HOLDER_REFILL_DELAY = 0.5
+DEFAULT_IDLE_TIME = 60.0
+WARM_REFILL_DELAY = 0.15
+"""Seconds from a taking to its refill, at the latest."""
+
 # --- caps on what comes from outside ------------------------------------------------------------------------------
 
 MIN_MEMORY_BYTES = 6 * MIB

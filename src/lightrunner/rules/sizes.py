@@ -121,17 +121,28 @@ def parse_timeout(field: str, value: object) -> float:
         raise RuleViolation(field, value, "not a number of seconds, nor None for no limit")
     if not value > 0:  # NaN compares false and is refused here as well.
         raise RuleViolation(field, value, "a time-out has to be more than 0 seconds")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+    return _seconds(value)
 
 
 def parse_age(field: str, value: object) -> float:
     """Seconds from 0 up, infinity included."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         raise RuleViolation(field, value, "not a number of seconds from 0 up")
-    return float(value)
+    return _seconds(value)
+
+
+def _seconds(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # An int of more than 308 digits.
+        return math.inf
+
+
+def parse_count(field: str, value: object) -> int:
+    """A number from 1 up."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise RuleViolation(field, value, "not a number from 1 up")
+    return value
 
 
 def parse_byte_limit(field: str, value: object) -> int:

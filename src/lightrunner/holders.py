@@ -1,0 +1,128 @@
+"""Prepared networks: containers that do nothing but hold a fresh network namespace, each for one run.
+
+Making and tearing down a network namespace is half of a cold start, and does not depend on the image. A holder is made
+ahead of time; a run joins its namespace (``NetworkMode=container:<id>``) and the holder is thrown away with the run.
+"""
+
+import hashlib
+import io
+import math
+import tarfile
+import uuid
+from typing import NamedTuple
+
+import trio
+
+from .engine import EngineClient, EngineNotFound
+from .engine.wire import ContainerCreateRequest, HostConfig, LogConfig
+from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from .networks import IsolatedNetwork
+from .owner import current_owner
+from .removal import remove_run
+from .rules.limits import (
+    CREATE_TIMEOUT,
+    HOLDER_MEMORY_BYTES,
+    HOLDER_PIDS,
+    HOLDER_REFILL_DELAY,
+    LABEL_KIND,
+    LABEL_OWNER,
+    LABEL_RUN_ID,
+    NAME_PREFIX,
+    PAUSE_REPOSITORY,
+)
+from .rules.pause import pause_program
+from .stock import Size, Stock
+
+
+class Holder(NamedTuple):
+    """A waiting container. `id` names it as a run's id names a run's container: the reaper knows it by that."""
+
+    id: str
+    container_id: str
+
+
+def holder_stock(engine: EngineClient, isolated: IsolatedNetwork, network: str | None, size: int) -> Stock[Holder]:
+    """A stock of holders on a network; None is the isolated one."""
+
+    async def make() -> Holder:
+        mode = network or await isolated.ensure()
+        with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "image_create"):
+            image = await _ensure_pause_image(engine)
+        return await _start_holder(engine, image, mode)
+
+    async def discard(holder: Holder) -> None:
+        await remove_run(engine, holder.id)
+
+    return Stock(make, discard, lambda _: True, size=Size(size, size, math.inf), delay=HOLDER_REFILL_DELAY)
+
+
+async def _start_holder(engine: EngineClient, image: str, network_mode: str) -> Holder:
+    holder_id = str(uuid.uuid4())
+    name = NAME_PREFIX + holder_id
+    body = ContainerCreateRequest(
+        image=image,
+        labels={LABEL_RUN_ID: holder_id, LABEL_OWNER: str(current_owner()), LABEL_KIND: "holder"},
+        host_config=HostConfig(
+            network_mode=network_mode,
+            memory=HOLDER_MEMORY_BYTES,
+            memory_swap=HOLDER_MEMORY_BYTES,
+            pids_limit=HOLDER_PIDS,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            log_config=LogConfig(type="none"),
+        ),
+    )
+    is_started = False
+    try:
+        with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_start"):
+            # Shielded, as a run's own create is: one that is cut off would overtake its removal.
+            container_id = ""
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT):
+                container_id = (await engine.container_create(body, name=name)).id
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if not container_id:
+                raise LightRunnerError(
+                    LightRunnerErrorCode.CONTAINER_START_FAILED,
+                    f"container_create: no answer within {CREATE_TIMEOUT:g} s",
+                    docker_op="container_create",
+                )
+            await engine.container_start(container_id)
+            is_started = True
+    finally:
+        if not is_started:
+            await remove_run(engine, holder_id)
+    return Holder(holder_id, container_id)
+
+
+async def _ensure_pause_image(engine: EngineClient) -> str:
+    """The image with the pause program and nothing else; imported on first use. It stays on the daemon."""
+    architecture = await _architecture(engine)
+    program = pause_program(architecture)
+    if program is None:
+        raise LightRunnerError(
+            LightRunnerErrorCode.CONTAINER_START_FAILED, f"no prepared networks on a daemon of {architecture!r}"
+        )
+    tag = hashlib.sha256(program).hexdigest()[:12]
+    image = f"{PAUSE_REPOSITORY}:{tag}"
+    try:
+        await engine.image_inspect(image)
+    except EngineNotFound:
+        changes = ['ENTRYPOINT ["/pause"]', f"LABEL {LABEL_KIND}=holder"]
+        await engine.image_import(_rootfs(program), repo=PAUSE_REPOSITORY, tag=tag, changes=changes)
+    return image
+
+
+async def _architecture(engine: EngineClient) -> str:
+    # /info is 10 times as fast as /version, for which the daemon runs three programs; it has the kernel's word for it.
+    machine = (await engine.system_info()).architecture
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def _rootfs(program: bytes) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        info = tarfile.TarInfo("pause")
+        info.size = len(program)
+        info.mode = 0o755
+        tar.addfile(info, io.BytesIO(program))
+    return archive.getvalue()

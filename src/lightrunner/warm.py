@@ -1,0 +1,219 @@
+"""Warm pools: containers that are created, started, and wait at a gate for the one run that they are for."""
+
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+import trio
+
+from .attendance import Attendance, StartedContainer, start_container
+from .engine import AttachedStream, EngineClient
+from .engine.wire import ContainerConfig
+from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
+from .launch import Launch
+from .leases import Networks
+from .lifecycle import StartedStatus
+from .models import LogCallback, RunRequest, RunResult, Timings
+from .rules.gate import dispatch_script, gate_script
+from .rules.limits import CLEANUP_TIMEOUT, CREATE_TIMEOUT, WARM_REFILL_DELAY
+from .rules.violation import RuleViolation
+from .seed import check_source, seed
+from .spec import RunPlan, Sandbox, check_request
+from .stock import Size, Stock
+from .tasks import run_in_child
+
+
+class WarmContainer(NamedTuple):
+    """A container at its gate. `streams` closes its connections."""
+
+    launch: Launch
+    container: StartedContainer
+    config: ContainerConfig
+    nonce: str
+    attached: AttachedStream
+    streams: AsyncExitStack
+
+
+class WarmPool:
+    """Runs requests in containers that are there already. `DockerRunner.warm` makes it.
+
+    Each container is used once. It is what a cold run's container would be: same image, network, workdir, limits and
+    capabilities; stdin carries only the run's input, and env only its environment.
+    """
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        networks: Networks,
+        template: RunPlan,
+        sandbox: Sandbox,
+        size: Size,
+        *,
+        admit: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
+        self._engine = engine
+        self._networks = networks
+        self._template = template
+        self._sandbox = sandbox
+        self._admit = admit
+        self._stock: Stock[WarmContainer] = Stock(self._make, _discard, _is_waiting, size=size, delay=WARM_REFILL_DELAY)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator["WarmPool"]:
+        """The pool's block: full at its beginning, nothing left at its end."""
+        async with self._stock.open():
+            yield self
+
+    async def run(
+        self,
+        request: RunRequest,
+        *,
+        on_log: LogCallback | None = None,
+        task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
+    ) -> RunResult:
+        """Run one request, as `DockerRunner.run` does, in a container that waits for it.
+
+        Its image, setup steps, network, workdir and platform have to be the template's. The time-out counts from the
+        dispatch. Where no container is ready it waits for one.
+
+        Raises:
+            LightRunnerError: as `DockerRunner.run`; INVALID_REQUEST also where the request differs from the template.
+        """
+        with invalid_request():
+            plan = check_request(request)
+            self._check_alike(plan, request)
+            if plan.source is not None:
+                await trio.to_thread.run_sync(check_source, plan.source)
+        async with self._admit():
+            return await run_in_child(self._run, plan, on_log, task_status)
+
+    async def _run(self, plan: RunPlan, on_log: LogCallback | None, task_status: StartedStatus) -> RunResult:
+        warm = await self._stock.wait_take()
+        outcome: RunResult | Exception | None = None
+        attendance: Attendance | None = None
+        try:
+            warm.launch.timings = Timings()  # What it took to make it ready is not this run's.
+            opening = dispatch_script(
+                warm.nonce,
+                _command(plan, warm.config),
+                plan.env,
+                warm.config.env or [],
+                has_input=plan.input is not None,
+            )
+            if plan.source is not None:
+                await self._seed(warm, plan, plan.source)
+            attendance = Attendance(
+                self._engine,
+                warm.launch,
+                warm.container,
+                plan,
+                self._sandbox,
+                on_log=on_log,
+                stdin=[opening, plan.input or b""],
+            )
+            task_status.started(attendance.execution)
+            result = outcome = await attendance.result()
+        except Exception as error:
+            outcome = error
+            raise
+        finally:
+            await _discard(warm)
+            self._stock.used(warm, discard=False)
+            if attendance is not None:
+                attendance.execution.finish(outcome)
+        return result
+
+    async def _seed(self, warm: WarmContainer, plan: RunPlan, source: str) -> None:
+        """Copy the folder into the running container.
+
+        By the archive endpoint, as before a cold start, and not through the gate's stdin by ``tar x``, which takes 5 ms
+        in place of 50: that needs a tar in the image, and files would belong to the image's user. The endpoint's races
+        with a running container (CVE-2018-15664) need a process that moves folders meanwhile; none but the gate runs.
+        """
+        with warm.launch.phase("seed"):
+            await seed(
+                self._engine,
+                warm.container.id,
+                source=source,
+                ignore=plan.ignore,
+                workdir=plan.workdir,
+                user=warm.config.user,
+            )
+
+    def _check_alike(self, plan: RunPlan, request: RunRequest) -> None:
+        template = self._template
+        for field, given, expected in (
+            ("image", plan.image, template.image),
+            ("run", plan.steps, template.steps),
+            ("network", plan.network, template.network),
+            ("workdir", plan.workdir, template.workdir),
+            ("platform", plan.platform, template.platform),
+        ):
+            if given != expected:
+                raise RuleViolation(field, getattr(request, field), "differs from the pool's template")
+
+    async def _make(self) -> WarmContainer:
+        nonce = secrets.token_hex(16)
+        plan = self._template._replace(
+            entrypoint=gate_script(nonce), source=None, input=b"", env=[], extracts=(), capture_output=False
+        )
+        launch = Launch(self._engine, self._networks, plan, self._sandbox, on_progress=None, prepared_network=False)
+        image = await launch.ensure_image()
+
+        async def start(container_id: str) -> WarmContainer:
+            async with AsyncExitStack() as stack:
+                started = await stack.enter_async_context(
+                    start_container(self._engine, launch, container_id, attach=True, stdin=True)
+                )
+                assert started.attached is not None
+                await _wait_at_gate(started.attached, nonce, container_id)
+                streams = stack.pop_all()
+            return WarmContainer(launch, started, image.config, nonce, started.attached, streams)
+
+        is_ready = False
+        try:
+            warm = await launch.use_container(image, start)
+            is_ready = True
+        finally:
+            if not is_ready:
+                await launch.remove()
+        return warm
+
+
+async def _wait_at_gate(attached: AttachedStream, nonce: str, container_id: str) -> None:
+    """Until the shell has said that it is there. What it says is no run's output."""
+    said = bytearray()
+    with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach", container_id=container_id):
+        with trio.move_on_after(CREATE_TIMEOUT):
+            while pieces := await attached.receive():
+                for piece in pieces:
+                    said += piece.data
+                if bytes(said) == f"{nonce}\n".encode():
+                    return
+    shown = bytes(said[:500]).decode(errors="replace")
+    raise LightRunnerError(
+        LightRunnerErrorCode.CONTAINER_START_FAILED,
+        f"a warm container needs a POSIX shell (sh) in the image, and this one's does not answer: {shown!r}",
+        container_id=container_id,
+    )
+
+
+def _is_waiting(warm: WarmContainer) -> bool:
+    # A container at its gate says nothing. Whatever there is to read is its end.
+    return not warm.attached.is_readable()
+
+
+async def _discard(warm: WarmContainer) -> None:
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_TIMEOUT):
+        await warm.streams.aclose()
+    await warm.launch.remove()
+
+
+def _command(plan: RunPlan, config: ContainerConfig) -> list[str]:
+    if plan.entrypoint is not None:
+        return ["sh", "-c", plan.entrypoint]
+    command = [*(config.entrypoint or []), *(config.cmd or [])]
+    if not command:
+        raise LightRunnerError(LightRunnerErrorCode.CONTAINER_START_FAILED, "the image has no command of its own")
+    return command

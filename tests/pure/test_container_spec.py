@@ -1,0 +1,130 @@
+"""The body of the container create, as JSON and field by field: the sandbox with all its walls, and nothing else."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lightrunner import RunnerOptions, RunRequest
+from lightrunner.engine import wire
+from lightrunner.spec import check_options, check_request, container_spec
+
+ID = "0b5e"
+
+
+def body_of(
+    request: RunRequest, options: RunnerOptions | None = None, network_mode: str = "none", **more: Any
+) -> dict[str, Any]:
+    """What is sent for a request."""
+    plan, sandbox = check_request(request), check_options(options or RunnerOptions())
+    spec = container_spec(plan, sandbox, image=request.image, run_id=ID, network_mode=network_mode, **more)
+    body: dict[str, Any] = json.loads(wire.encode(spec))
+    return body
+
+
+def test_the_least_of_a_request() -> None:
+    assert body_of(RunRequest(image="busybox")) == {
+        "Image": "busybox",
+        "WorkingDir": "/app",
+        "Labels": {"light-runner.run-id": ID},
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Source": f"light-runner-{ID}",
+                    "Target": "/app",
+                    "VolumeOptions": {"Labels": {"light-runner.run-id": ID}},
+                }
+            ],
+            "Memory": 512 * 2**20,
+            "MemorySwap": 512 * 2**20,
+            "NanoCpus": 10**9,
+            "PidsLimit": 100,
+            "CapDrop": ["NET_RAW", "MKNOD", "SYS_CHROOT", "SETPCAP", "SETFCAP", "AUDIT_WRITE"],
+            "SecurityOpt": ["no-new-privileges"],
+            "NetworkMode": "none",
+            "LogConfig": {"Type": "none"},
+        },
+    }
+
+
+def test_a_request_with_everything() -> None:
+    request = RunRequest(
+        image="python:3",
+        entrypoint="python main.py; exit 3",
+        dir="src",
+        input=[1],
+        env={"A": "b=c", "not-posix": "x"},
+        workdir="/work:ro",
+    )
+    options = RunnerOptions(
+        memory="1g",
+        cpus=1.5,
+        runtime="runsc",
+        gpus="device=0,1,driver=nvidia,capabilities=utility",
+        no_new_privileges=False,
+    )
+    owned = {"light-runner.run-id": ID, "light-runner.owner": "host 1 2"}
+    targets = {"light-runner.extract-targets": '["/a", "\\u00e9"]'}
+    assert body_of(request, options, "f00d", owner="host 1 2", targets=["/a", "é"], detached=True) == {
+        "Image": "python:3",
+        "Entrypoint": ["sh", "-c", "python main.py; exit 3"],
+        "Cmd": [],
+        "Env": ["A=b=c"],
+        "WorkingDir": "/work:ro",
+        "Labels": {**owned, **targets, "light-runner.detached": "1200.0"},
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Source": f"light-runner-{ID}",
+                    "Target": "/work:ro",
+                    "VolumeOptions": {"Labels": owned},
+                }
+            ],
+            "Memory": 2**30,
+            "MemorySwap": 2**30,
+            "NanoCpus": 15 * 10**8,
+            "PidsLimit": 100,
+            "CapDrop": ["NET_RAW", "MKNOD", "SYS_CHROOT", "SETPCAP", "SETFCAP", "AUDIT_WRITE"],
+            "NetworkMode": "f00d",
+            "Runtime": "runsc",
+            "DeviceRequests": [{"Driver": "nvidia", "DeviceIDs": ["0", "1"], "Capabilities": [["gpu", "utility"]]}],
+            "LogConfig": {"Type": "json-file", "Config": {"max-file": "2", "max-size": "16m"}},
+        },
+    }
+
+
+def test_the_image_to_run_may_be_another_than_the_requests() -> None:
+    plan = check_request(RunRequest(image="busybox"))
+    spec = container_spec(plan, check_options(RunnerOptions()), image="cached:1", run_id=ID, network_mode="none")
+    assert spec.image == "cached:1"
+
+
+@pytest.mark.parametrize(("timeout", "label"), [(None, "none"), (30, "30.0"), (0.1, "0.1")])
+def test_a_detached_run_carries_its_time_out(timeout: float | None, label: str) -> None:
+    body = body_of(RunRequest(image="busybox", timeout=timeout), detached=True)
+    assert body["Labels"]["light-runner.detached"] == label
+
+
+def test_an_empty_input_is_an_input() -> None:
+    body = body_of(RunRequest(image="busybox", input=b""))
+    assert (body["OpenStdin"], body["StdinOnce"], body["AttachStdin"]) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "request_"),
+    [("all", {"Count": -1, "Capabilities": [["gpu"]]}), (2, {"Count": 2, "Capabilities": [["gpu"]]})],
+)
+def test_counts_of_gpus(gpus: str | int, request_: dict[str, Any]) -> None:
+    body = body_of(RunRequest(image="busybox"), RunnerOptions(gpus=gpus))
+    assert body["HostConfig"]["DeviceRequests"] == [request_]

@@ -1,0 +1,108 @@
+"""The three floors, read from the imports: rules, engine, runner. They point downward only."""
+
+import ast
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from .source_tree import PACKAGE, Import, Module, imports, modules
+
+MODULES = modules()
+IMPORTS = {name: imports(module, set(MODULES)) for name, module in MODULES.items()}
+
+ENGINE = f"{PACKAGE}.engine"
+RULES = f"{PACKAGE}.rules"
+TRANSPORT = f"{ENGINE}.transport"
+PURE_ENGINE = {f"{ENGINE}.{name}" for name in ("endpoint", "errors", "frames", "progress", "wire")}
+DEPENDENCIES = {"httpx", "trio", "msgspec"}
+HTTP = {"httpx", "httpcore", "h11"}
+
+
+def targets(name: str) -> set[str]:
+    return {target for target, _ in IMPORTS[name]}
+
+
+def ours(name: str) -> set[str]:
+    """The library's own modules that one imports."""
+    return targets(name) & set(MODULES)
+
+
+def others(name: str) -> set[str]:
+    """What one imports of others than the standard library."""
+    return {target.partition(".")[0] for target in targets(name) - set(MODULES)} - sys.stdlib_module_names
+
+
+def below(package: str) -> set[str]:
+    """A package and all that is in it."""
+    return {name for name in MODULES if name == package or name.startswith(f"{package}.")}
+
+
+def test_there_is_something_to_check() -> None:
+    assert {PACKAGE, ENGINE, RULES, TRANSPORT, f"{RULES}.limits", f"{PACKAGE}.spec"} | PURE_ENGINE <= set(MODULES)
+    assert f"{RULES}.limits" in ours(f"{PACKAGE}.spec")
+
+
+@pytest.mark.parametrize("name", sorted(below(RULES)))
+def test_rules_import_rules_and_the_standard_library(name: str) -> None:
+    assert ours(name) <= below(RULES)
+    assert others(name) == set()
+
+
+@pytest.mark.parametrize("name", sorted(below(ENGINE)))
+def test_the_engine_knows_nothing_above_it_and_no_rules(name: str) -> None:
+    assert ours(name) <= below(ENGINE)
+
+
+@pytest.mark.parametrize("name", sorted(PURE_ENGINE))
+def test_what_is_pure_in_the_engine_stays_so(name: str) -> None:
+    assert ours(name) <= PURE_ENGINE
+    assert others(name) <= {"msgspec"}
+
+
+@pytest.mark.parametrize("name", sorted(below(RULES) | PURE_ENGINE))
+def test_what_is_pure_does_no_io(name: str) -> None:
+    assert not targets(name) & {"asyncio", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading"}
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {TRANSPORT}))
+def test_one_module_alone_speaks_http(name: str) -> None:
+    assert not others(name) & HTTP
+
+
+def test_that_module_imports_httpcore_when_it_needs_it() -> None:
+    assert Import("httpcore", lazily=True) in IMPORTS[TRANSPORT]
+    assert Import("httpcore") not in IMPORTS[TRANSPORT]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_the_dependencies_are_three(name: str) -> None:
+    assert others(name) - (HTTP if name == TRANSPORT else set()) <= DEPENDENCIES
+
+
+def test_there_is_no_circle() -> None:
+    order = TopologicalSorter({name: ours(name) for name in MODULES})
+    assert set(order.static_order()) == set(MODULES)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import trio.socket as x, json", {Import("trio.socket"), Import("json")}),
+        ("from os.path import join", {Import("os.path")}),
+        ("from . import wire", {Import("a.b.wire")}),
+        ("from .wire import encode", {Import("a.b.wire")}),
+        ("from ..c import d, e", {Import("a.c.d"), Import("a.c")}),
+        ("from .. import c", {Import("a.c")}),
+        ("from a.b.wire import encode", {Import("a.b.wire")}),
+        ("def f():\n    if x:\n        import httpcore", {Import("httpcore", lazily=True)}),
+        ("x = 'import trio'", set[Import]()),
+    ],
+)
+def test_imports_are_read_as_they_are_meant(source: str, expected: set[Import]) -> None:
+    known = {"a", "a.b", "a.b.wire", "a.c", "a.c.d"}
+    tree = ast.parse(source)
+    assert imports(Module("a.b.this", Path("this.py"), tree), known) == expected
+    if not source.startswith("from .."):
+        assert imports(Module("a.b", Path("__init__.py"), tree), known) == expected

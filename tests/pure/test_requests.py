@@ -1,0 +1,250 @@
+"""Requests and options, checked: what becomes of each field, and which field a bad one is blamed on."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+from hypothesis import given
+
+from lightrunner import ExtractResult, ExtractSpec, RunnerOptions, RunRequest
+from lightrunner.rules.limits import GIB, MIB
+from lightrunner.rules.sizes import GpuRequest
+from lightrunner.rules.violation import RuleViolation
+from lightrunner.spec import check_detachable, check_options, check_request
+
+from .strategies import any_text, any_values, json_values
+from .violations import violation
+
+
+def test_the_least_of_a_request() -> None:
+    plan = check_request(RunRequest(image="busybox"))
+    assert plan.image.text == "busybox"
+    assert (plan.entrypoint, plan.source, plan.input, plan.network) == (None, None, None, None)
+    assert (plan.ignore, plan.extracts, plan.env, plan.dropped_env) == ((), (), [], [])
+    assert (plan.timeout, plan.workdir, plan.capture_output) == (1200.0, "/app", False)
+
+
+def test_a_request_with_everything() -> None:
+    extract = ExtractSpec("out", Path("/tmp/to"))  # noqa: S108 - nothing is written
+    plan = check_request(
+        RunRequest(
+            image="python:3",
+            entrypoint="python main.py",
+            run=["  pip list\t"],
+            dir=Path("src"),
+            ignore=["*.log"],
+            input={"n": [1, None, "ü"]},
+            timeout=None,
+            network="none",
+            env={"A": "b", "not-posix": "c"},
+            workdir="//work/./dir/",
+            extract=[extract],
+            capture_output=True,
+            platform="linux/arm64",
+        )
+    )
+    assert (plan.image.name, plan.image.tag) == ("python", "3")
+    assert (plan.entrypoint, plan.steps, plan.platform) == ("python main.py", ("pip list",), "linux/arm64")
+    assert (plan.source, plan.ignore, plan.input) == ("src", ("*.log",), b'{"n":[1,null,"\xc3\xbc"]}')
+    assert (plan.timeout, plan.network, plan.workdir) == (math.inf, "none", "/work/dir")
+    assert (plan.env, plan.dropped_env, plan.capture_output) == (["A=b"], ["not-posix"], True)
+    assert plan.extracts == ((extract, "/work/dir/out", "/tmp/to", None),)  # noqa: S108 - as above
+
+
+NESTED: list[object] = []
+NESTED.append(NESTED)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("image", "Busybox", "image reference"),
+        ("run", "pip list", "not a list"),
+        ("platform", "--linux", "not a platform"),
+        ("entrypoint", "", "is empty; leave it out"),
+        ("entrypoint", " \n", "is empty; leave it out"),
+        ("entrypoint", "a\0", "NUL"),
+        ("entrypoint", ["python"], "not text"),
+        ("dir", "", "is empty"),
+        ("ignore", "*.log", "not a list"),
+        ("input", {1, 2}, "not a JSON value"),
+        ("input", object, "not a JSON value"),
+        ("input", math.nan, "not a JSON value"),
+        ("input", [math.inf], "not a JSON value"),
+        ("input", {(1, 2): 3}, "not a JSON value"),
+        ("input", {"a": b"b"}, "not a JSON value"),
+        ("input", "\ud800", "not a JSON value"),
+        ("input", NESTED, "not a JSON value"),
+        ("input", 10**5000, "not a JSON value"),
+        ("timeout", 0, "more than 0"),
+        ("network", "host", "no isolation"),
+        ("env", [], "not a mapping"),
+        ("workdir", "/", "the root"),
+        ("extract", "/app/out", "not a list"),
+        ("extract", None, "not a list"),
+        ("capture_output", 1, "not True or False"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_requests_that_are_refused(field: str, value: Any, match: str) -> None:
+    with violation(field, value, match):
+        check_request(msgspec.structs.replace(RunRequest(image="busybox"), **{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("field", "request_", "value"),
+    [
+        ("run[1]", {"run": ["true", ""]}, ""),
+        ("ignore[0]", {"ignore": [1]}, 1),
+        ("env['A']", {"env": {"A": 1}}, 1),
+        ("extract[1]", {"extract": [ExtractSpec("a", "b"), ("a", "b")]}, ("a", "b")),
+        ("extract[0]", {"extract": b"x"}, ord("x")),
+    ],
+)
+def test_an_item_is_blamed_by_its_place(field: str, request_: dict[str, Any], value: object) -> None:
+    with violation(field, value):
+        check_request(RunRequest(image="busybox", **request_))
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        (ExtractSpec("", "to"), "from_='': is empty"),
+        (ExtractSpec("../a", "to"), r"from_='../a': contains '..'"),
+        (ExtractSpec("/", "to"), "from_='/': the root cannot be extracted as a whole; name a folder below it"),
+        (ExtractSpec("a\0", "to"), r"from_='a\x00': contains a NUL character"),
+        (ExtractSpec("a", ""), "to='': is empty"),
+        (ExtractSpec("a", "b/../c"), "to='b/../c': contains '..'; resolve the path first"),
+        (ExtractSpec("a", "\0"), r"to='\x00': contains a NUL character"),
+    ],
+)
+def test_a_bad_extract_is_a_result(spec: ExtractSpec, error: str) -> None:
+    good = ExtractSpec("a", "b")
+    rejected, accepted = check_request(RunRequest(image="busybox", extract=(spec, good))).extracts
+    assert rejected.rejection == ExtractResult(from_=spec.from_, to=spec.to, status="error", error=error)
+    assert accepted == (good, "/app/a", "b", None)
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff\0", bytearray(b"abc"), memoryview(b"abcdef")[::2]])
+def test_bytes_are_an_input_as_they_are(value: bytes | bytearray | memoryview) -> None:
+    assert check_request(RunRequest(image="busybox", input=value)).input == bytes(value)
+
+
+def test_a_callers_buffer_is_copied() -> None:
+    buffer = bytearray(b"before")
+    plan = check_request(RunRequest(image="busybox", input=buffer))
+    buffer[:] = b"after!"
+    assert plan.input == b"before"
+
+
+@given(json_values)
+def test_any_json_is_an_input(value: object) -> None:
+    data = check_request(RunRequest(image="busybox", input=value)).input
+    if value is None:
+        assert data is None
+    else:
+        assert isinstance(data, bytes)
+        assert msgspec.json.decode(data) == value
+
+
+@given(value=any_values, text=any_text)
+def test_any_value_in_any_field(value: Any, text: str) -> None:
+    """A request is checked, or refused with RuleViolation: never another exception."""
+    for field in RunRequest.__struct_fields__:
+        fields: dict[str, Any] = {"image": "busybox", field: value}
+        blamed = field
+        try:
+            check_request(RunRequest(**fields))
+        except RuleViolation as refusal:
+            blamed = refusal.field
+        assert blamed.startswith(field)
+    check_request(RunRequest(image="busybox", extract=[ExtractSpec(text, text), ExtractSpec(value, value)]))
+
+
+not_a_path: Any = 3
+DETACHABLE = RunRequest(image="busybox", timeout=1, extract=[ExtractSpec("a", "b"), ExtractSpec("", Path("c"))])
+
+
+def test_a_request_that_can_be_detached() -> None:
+    check_detachable(DETACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("field", "fields", "value", "match"),
+    [
+        ("input", {"input": 0}, 0, "no stdin"),
+        ("input", {"input": b""}, b"", "no stdin"),
+        ("capture_output", {"capture_output": True}, True, "comes with attach"),
+        ("extract[0].to", {"extract": [ExtractSpec("a", "\udcff")]}, "\udcff", "UTF-8"),
+        ("extract[0].to", {"extract": [ExtractSpec("a", Path("\udcff"))]}, "\udcff", "UTF-8"),
+        ("extract[1].from_", {"extract": [ExtractSpec("a", "b"), ExtractSpec("\ud800", "b")]}, "\ud800", "UTF-8"),
+        ("extract[0].to", {"extract": [ExtractSpec("a", not_a_path)]}, not_a_path, "not text but int"),
+    ],
+)
+def test_what_a_detached_run_cannot_have(field: str, fields: dict[str, Any], value: object, match: str) -> None:
+    with violation(field, value, match):
+        check_detachable(msgspec.structs.replace(DETACHABLE, **fields))
+
+
+def test_the_default_options() -> None:
+    assert check_options(RunnerOptions())._asdict() == {
+        "memory_bytes": 512 * MIB,
+        "nano_cpus": 10**9,
+        "runtime": "runc",
+        "gpus": None,
+        "no_new_privileges": True,
+        "max_extract_bytes": GIB,
+        "build_timeout": 600.0,
+    }
+
+
+def test_options_with_everything() -> None:
+    options = RunnerOptions(
+        memory="1g",
+        cpus="0.5",
+        runtime="runsc",
+        gpus="device=0",
+        no_new_privileges=False,
+        max_extract_bytes=1,
+        max_concurrent=3,
+        build_timeout=None,
+    )
+    assert check_options(options)._asdict() == {
+        "memory_bytes": GIB,
+        "nano_cpus": 5 * 10**8,
+        "runtime": "runsc",
+        "gpus": GpuRequest(0, ("0",)),
+        "no_new_privileges": False,
+        "max_extract_bytes": 1,
+        "build_timeout": math.inf,
+    }
+
+
+@pytest.mark.parametrize("limit", [None, 1, 1000, trio.CapacityLimiter(2)])
+def test_limits_of_concurrency(limit: int | trio.CapacityLimiter | None) -> None:
+    assert check_options(RunnerOptions(max_concurrent=limit))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("memory", "lots", "not a size"),
+        ("cpus", 0, "minimum"),
+        ("runtime", "--x", "name of a runtime"),
+        ("gpus", "all; id", "shell-safe"),
+        ("no_new_privileges", None, "not True or False"),
+        ("no_new_privileges", 0, "not True or False"),
+        ("max_extract_bytes", 0, "from 1 up"),
+        ("max_concurrent", 0, "from 1 up"),
+        ("max_concurrent", True, "from 1 up"),
+        ("max_concurrent", 1.5, "from 1 up"),
+        ("max_concurrent", "2", "from 1 up"),
+        ("build_timeout", -1, "more than 0"),
+    ],
+)
+def test_options_that_are_refused(field: str, value: Any, match: str) -> None:
+    with violation(field, value, match):
+        check_options(RunnerOptions(**{field: value}))

@@ -1,0 +1,31 @@
+"""A violation can always be shown, and never at the value's own length."""
+
+import pytest
+
+from lightrunner.rules.violation import RuleViolation
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a\nb", r"'a\nb'"),
+        (None, "None"),
+        ("x" * 198, f"'{'x' * 198}'"),
+        ("x" * 199, f"'{'x' * 199}… (201 characters)"),
+    ],
+)
+def test_shown(value: object, shown: str) -> None:
+    violation = RuleViolation("field[0]", value, "not good")
+    assert str(violation) == f"field[0]={shown}: not good"
+    assert (violation.field, violation.value, violation.reason) == ("field[0]", value, "not good")
+
+
+def test_a_value_that_cannot_be_shown() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert str(RuleViolation("input", nested, "too deep")) == "input=<list>: too deep"
+    assert (
+        str(RuleViolation("memory", 10**5000, "too many digits for Python"))
+        == "memory=<int>: too many digits for Python"
+    )

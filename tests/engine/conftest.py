@@ -1,0 +1,14 @@
+"""The client under test, on the engine that the other tests use too."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from lightrunner.engine import EngineClient
+
+
+@pytest.fixture
+async def client(engine_host: str) -> AsyncIterator[EngineClient]:
+    """A client of the real engine."""
+    async with EngineClient(engine_host) as client:
+        yield client

@@ -1,0 +1,86 @@
+"""Many calls at once: no limit on connections turns into a deadlock, and none are left over."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+import trio
+
+from lightrunner.engine import EngineClient
+from tests.engine.containers import created, run_to_exit, running
+from tests.fake_daemon import Request, fake_daemon, json_answer
+
+CALLS = 200
+WAITS = 60
+
+
+async def all_at_once(call: Callable[[], Awaitable[object]], times: int) -> None:
+    async def one() -> None:
+        await call()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(times):
+            nursery.start_soon(one)
+
+
+async def test_two_hundred_calls_at_once_on_the_real_engine(client: EngineClient) -> None:
+    versions: list[str] = []
+
+    async def call() -> None:
+        versions.append((await client.system_version()).version)
+
+    await all_at_once(call, CALLS)
+    assert len(versions) == CALLS
+    assert len(set(versions)) == 1
+
+
+async def test_waits_that_are_held_do_not_hold_up_other_calls(client: EngineClient, busybox: str) -> None:
+    async with running(client, busybox) as held, AsyncExitStack() as stack:
+        waits = [await stack.enter_async_context(client.container_wait(held)) for _ in range(WAITS)]
+        async with created(client, busybox, "true") as other:
+            assert await run_to_exit(client, other) == 0
+        await all_at_once(lambda: client.container_inspect(held), CALLS)
+        await client.container_kill(held)
+        assert {(await pending.result()).status_code for pending in waits} == {137}
+
+
+async def test_calls_that_are_all_in_flight_have_a_connection_each() -> None:
+    """Nobody is answered before everybody has asked."""
+    everybody = trio.Event()
+    asked = 0
+
+    async def when_all_asked(request: Request) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == CALLS:
+            everybody.set()
+        await everybody.wait()
+        await json_answer({})(request)
+
+    async with fake_daemon({"system_info": when_all_asked}) as daemon, EngineClient(daemon.host) as client:
+        await all_at_once(client.system_info, CALLS)
+        assert daemon.connections == CALLS
+
+
+async def test_calls_one_after_the_other_share_a_connection() -> None:
+    async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
+        for _ in range(10):
+            await client.system_info()
+            await client.container_start("c")
+            await client.container_archive_info("c", "/")
+            await client.put_container_archive("c", "/", b"tar")
+            async with client.container_wait("c") as pending:
+                await pending.result()
+        assert daemon.connections == 1
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_a_connection_that_the_daemon_closed_meanwhile_is_not_used_again(*, tcp: bool) -> None:
+    async def last_words(request: Request) -> None:
+        await json_answer({})(request)
+        request.hang_up = True
+
+    async with fake_daemon({"system_info": last_words}, tcp=tcp) as daemon, EngineClient(daemon.host) as client:
+        for _ in range(5):
+            await client.system_info()
+            await trio.testing.wait_all_tasks_blocked()

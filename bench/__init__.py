@@ -1,0 +1,16 @@
+"""Benchmarks: lightrunner beside its peers, in one run, as ratios. ``./dev bench --help``.
+
+sampling.py    a case, its contenders, and how they are measured: shuffled rounds
+statistics.py  medians, percentiles, ratios, and how sure they are (pure)
+
+floor.py       the engine's calls over a plain blocking socket: what no client can beat
+libraries.py   docker-py and aiodocker                     programs.py  the docker CLI and runc
+job.py         one container, described alike to every peer
+stage.py       what every case stands on: engine, image, folders, peers
+
+cases/         what is measured
+probes.py      what is measured in a process of its own: memory, import time
+
+machine.py     where it was measured
+report.py      JSON and Markdown                           plots.py     PNG and SVG
+"""

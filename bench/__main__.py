@@ -1,0 +1,72 @@
+"""The command line: ``python -m bench``, or ``./dev bench``."""
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from .cases import CASES
+from .machine import describe
+from .plots import plot
+from .report import Report, case_lines
+from .sampling import Case, measure
+from .stage import engine_at, open_stage
+
+_RESULTS = Path(__file__).parent / "results"
+
+
+async def run(host: str, names: Sequence[str], *, quick: bool, seed: int, folder: Path) -> Report:
+    """Measure the cases and write the report, anew after each of them: an interrupted run has what it had."""
+    rng = random.Random(seed)  # noqa: S311 - an order, not a secret
+    async with open_stage(host, quick=quick) as stage:
+        report = Report(where=describe(host), missing=stage.missing, quick=quick)
+        for name, why in stage.missing.items():
+            print(f"missing: {name}: {why}")
+        for name in names:
+            begin = time.monotonic()
+            async with CASES[name](stage) as case:
+                if not case.contenders:
+                    print(f"left out: {name}: {case.title}")
+                    continue
+                done = report.add(case, await measure(case, rng, _progress(case)))
+            print(f"\r{name}: {time.monotonic() - begin:.0f} s{' ' * 20}", file=sys.stderr)
+            print("\n".join(case_lines(done)), flush=True)
+            plot(done, folder)
+            report.write(folder)
+    return report
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, measure, and tell where the results are."""
+    parser = argparse.ArgumentParser("./dev bench", description="Measure lightrunner beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="few rounds: under three minutes")
+    parser.add_argument("--case", action="append", choices=CASES, metavar="NAME", help=", ".join(CASES))
+    parser.add_argument("--host", help="this engine in place of a private one")
+    parser.add_argument("--seed", type=int, default=0, help="of the shuffling")
+    options = parser.parse_args(arguments)
+    folder = _RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    names: list[str] = options.case or list(CASES)
+    folder.mkdir(parents=True)
+    with engine_at(options.host) as host:
+        measuring = partial(run, host, names, quick=options.quick, seed=options.seed, folder=folder)
+        report = trio.run(measuring)
+    missed = [f"{case.name}: {it.goal}" for case in report.cases for it in case.verdicts if not it.met]
+    print(f"goals missed: {len(missed)}", *missed, sep="\n  ")
+    print(f"results: {folder}")
+
+
+def _progress(case: Case) -> Callable[[int], None]:
+    def tell(round_number: int) -> None:
+        print(f"\r{case.name}: round {round_number} of {case.rounds} ", end="", file=sys.stderr, flush=True)
+
+    return tell
+
+
+if __name__ == "__main__":
+    main()

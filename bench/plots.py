@@ -1,0 +1,78 @@
+"""A chart for each case: every sample by contender, and beside it the phases, stacked."""
+
+# pyright: reportUnknownMemberType=false
+# (matplotlib's own types are partly unknown.)
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")  # No window: before pyplot looks for one.
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from .report import CaseReport
+
+_JITTER = 0.25
+_FORMATS = ("png", "svg")
+
+
+def plot(case: CaseReport, folder: Path) -> None:
+    """Write a case's chart, as PNG and as SVG."""
+    phased = {
+        name: summary for name, summary in case.summaries.items() if any(it.value for it in summary.phases.values())
+    }
+    height = 1.2 + 0.5 * len(case.samples)
+    figure, axes = plt.subplots(1, 2 if phased else 1, figsize=(14 if phased else 8, height), squeeze=False)
+    _distribution(axes[0][0], case)
+    if phased:
+        _phases(axes[0][1], case, list(phased))
+    figure.suptitle(case.title)
+    figure.tight_layout()
+    for kind in _FORMATS:
+        figure.savefig(folder / f"{case.name}.{kind}", dpi=120)
+    plt.close(figure)
+
+
+def _distribution(axes: Axes, case: CaseReport) -> None:
+    """Every sample as a dot, its height in the row counting the rounds; the median as a bar with its interval."""
+    scale, unit = _scale(case)
+    for row, (name, samples) in enumerate(case.samples.items()):
+        values = [sample.value * scale for sample in samples]
+        last = max(1, len(values) - 1)
+        heights = [row - _JITTER + 2 * _JITTER * at / last for at in range(len(values))]
+        axes.scatter(values, heights, s=14, alpha=0.6)
+        median, low, high = (figure * scale for figure in case.summaries[name].median)
+        axes.hlines(row, low, high, color="black", linewidth=2)
+        axes.vlines(median, row - _JITTER, row + _JITTER, color="black", linewidth=1.5)
+    _rows(axes, list(case.samples))
+    axes.set_xlabel(unit)
+    axes.set_xlim(left=0)
+
+
+def _phases(axes: Axes, case: CaseReport, names: list[str]) -> None:
+    """The medians of the phases, one behind the other."""
+    scale, unit = _scale(case)
+    phases = list(dict.fromkeys(phase for name in names for phase in case.summaries[name].phases))
+    left = [0.0] * len(names)
+    for phase in phases:
+        widths = [
+            case.summaries[name].phases[phase].value * scale if phase in case.summaries[name].phases else 0.0
+            for name in names
+        ]
+        if any(widths):
+            axes.barh(range(len(names)), widths, left=left, height=0.5, label=phase)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    _rows(axes, names)
+    axes.set_xlabel(f"{unit}, medians of the phases")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
+
+
+def _rows(axes: Axes, names: list[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+
+
+def _scale(case: CaseReport) -> tuple[float, str]:
+    return (1000, "ms") if case.unit == "s" else (1, case.unit)

@@ -122,7 +122,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     def started(self) -> "RunState":
         """The same run with its clocks set: it has started now."""
         now = datetime.now(UTC)
-        if self.timeout is None or math.isinf(self.timeout):
+        if self.timeout is None:
             return msgspec.structs.replace(self, starting=False, started_at=now)
         return msgspec.structs.replace(
             self,

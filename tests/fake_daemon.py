@@ -51,13 +51,11 @@ class Request:
         """Whether the connection is closed after the answer."""
         self._parser = parser
         url = urlsplit(self.target)
-        self.api_version, self.path = _split_version(unquote(url.path))
         self.query = dict(parse_qsl(url.query, keep_blank_values=True, errors="surrogateescape"))
-        self.operation = next((name for name, (route, _) in OPERATIONS.items() if self.matches(route)), "unknown")
-
-    def matches(self, route: str) -> bool:
-        """Tell whether this is a request for "METHOD /path", where * is anything."""
-        return fnmatchcase(f"{self.method} {self.path}", route)
+        version, self.path = re.findall("^(?:/v([0-9.]+))?(/.*)", unquote(url.path))[0]
+        self.api_version: str = version
+        line = f"{self.method} {self.path}"
+        self.operation = next(name for name, (pattern, _) in OPERATIONS.items() if fnmatchcase(line, pattern))
 
     async def receive_body(self) -> bytes:
         """Read the body to its end. An answer that does not is one that comes early."""
@@ -82,7 +80,7 @@ class FakeDaemon:
 
     def __init__(self, host: str, script: Mapping[str, Answer]) -> None:
         self.host = host
-        self.connections = 0
+        self.connections = self.open_connections = 0
         self.all_requests: list[Request] = []
         self._answers = {name: answer for name, (_, answer) in OPERATIONS.items()} | dict(script)
 
@@ -93,14 +91,18 @@ class FakeDaemon:
     async def serve(self, stream: trio.SocketStream) -> None:
         """Answer the requests of one connection."""
         self.connections += 1
-        # A client may hang up whenever it likes, in the middle of its own request as well.
-        with suppress(trio.BrokenResourceError, h11.RemoteProtocolError):
-            async with stream:
-                while request := await _next_request(stream):
-                    self.all_requests.append(request)
-                    await self._answers.get(request.operation, UNKNOWN)(request)
-                    if request.hang_up:
-                        return
+        self.open_connections += 1
+        try:
+            # A client may hang up whenever it likes, in the middle of its own request as well.
+            with suppress(trio.BrokenResourceError, h11.RemoteProtocolError):
+                async with stream:
+                    while request := await _next_request(stream):
+                        self.all_requests.append(request)
+                        await self._answers[request.operation](request)
+                        if request.hang_up:
+                            return
+        finally:
+            self.open_connections -= 1
 
 
 @asynccontextmanager
@@ -139,11 +141,6 @@ async def _next_event(stream: trio.abc.ReceiveStream, parser: h11.Connection) ->
     while (event := parser.next_event()) is h11.NEED_DATA:
         parser.receive_data(bytes(await stream.receive_some()))
     return event
-
-
-def _split_version(path: str) -> tuple[str, str]:
-    match = re.match(r"/v([0-9.]+)(?=/)", path)
-    return (match[1], path[match.end() :]) if match else ("", path)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -242,7 +239,6 @@ def _head(status: int, headers: Headers) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-UNKNOWN = json_answer({"message": "page not found"}, status=404)
 _VERSIONS = {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12"}
 _EXITED = {"Id": CONTAINER_ID, "Name": "/c", "State": {"Status": "exited", "ExitCode": 0}, "Config": {}}
 _IMAGE = {"Id": IMAGE_ID, "RepoTags": ["fake:1"], "Config": {"User": ""}}
@@ -283,4 +279,5 @@ OPERATIONS: dict[str, tuple[str, Answer]] = {
     "network_prune": ("POST /networks/prune", json_answer({"NetworksDeleted": None})),
     "network_inspect": ("GET /networks/*", json_answer(_NETWORK)),
     "network_delete": ("DELETE /networks/*", plain(status=204)),
+    "unknown": ("*", json_answer({"message": "page not found"}, status=404)),
 }

@@ -25,7 +25,7 @@ def record_use(tag: str) -> None:
     try:
         _update(lambda usage: usage | {tag: round(time.time() * _MILLISECONDS)})
     except OSError as error:
-        _log.warning("the use of %s could not be recorded in %s: %s", tag, state_dir(), error)
+        _log.warning("the use of %s could not be recorded: %s", tag, error)
 
 
 def forget(tags: set[str]) -> None:
@@ -33,7 +33,7 @@ def forget(tags: set[str]) -> None:
     try:
         _update(lambda usage: {tag: when for tag, when in usage.items() if tag not in tags})
     except OSError as error:
-        _log.warning("removed cache images could not be struck from %s: %s", state_dir(), error)
+        _log.warning("removed cache images could not be struck from the recorded uses: %s", error)
 
 
 def last_uses() -> dict[str, float]:
@@ -51,7 +51,9 @@ def _read() -> dict[str, float]:
     try:
         return _decoder.decode((state_dir() / _FILE).read_bytes())
     except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        _log.warning("%s in %s cannot be read and counts as empty: %s", _FILE, state_dir(), error)
-        return {}
+        pass
+    except OSError as error:
+        _log.warning("the uses of cache images cannot be read: %s", error)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _log.warning("%s is foreign or torn, and counts as empty: %s", _FILE, error)
+    return {}

@@ -17,6 +17,7 @@ from .execution import Execution, no_exit_error
 from .finishing import container_state, failed, finish_run, kill_with_note, note, read_run, write_run
 from .launch import Launch
 from .lifecycle import StartedStatus
+from .logs import whole_log
 from .models import LogCallback, RunResult
 from .output import Output
 from .owner import current_owner, is_dead, parse_owner
@@ -157,8 +158,8 @@ async def _read_log(engine: EngineClient, execution: Execution, output: Output) 
     """The log from its start and then live."""
     with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_logs", container_id=execution.container_id):
         try:
-            async with engine.container_logs(execution.container_id, follow=True) as stream:
-                await output.read(stream)
+            async with whole_log(engine, execution.container_id) as log:
+                await output.read(log)
         except EngineNotFound:
             output.end()  # Somebody has removed the container, and with it the log.
 

@@ -1,7 +1,8 @@
 """The runner's error, its codes, and how the engine's errors become it."""
 
 import enum
-from collections.abc import Generator
+import warnings
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from .engine import EngineEndpointError, EngineError, EngineUnreachable
@@ -83,6 +84,13 @@ class LightRunnerError(Exception):
 
 class LightRunnerWarning(UserWarning):
     """Something in a request was left out. The run goes on."""
+
+
+def warn_of_dropped_env(names: Sequence[str]) -> None:
+    """Name what was left out of `env`, at the line that awaits the run: the caller's caller."""
+    if names:
+        shown = ", ".join(map(repr, names))
+        warnings.warn(f"env: dropped what is no POSIX name: {shown}", LightRunnerWarning, stacklevel=3)
 
 
 @contextmanager

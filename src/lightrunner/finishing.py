@@ -21,7 +21,6 @@ from .rules.limits import CLEANUP_TIMEOUT, KILL_TIMEOUT, NAME_PREFIX
 from .spec import plan_extracts
 from .staging import remove_leftover
 from .state import RunState, no_log_readers, read_state, run_lock, to_stored, write_state
-from .statedir import state_dir
 
 _log = logging.getLogger("lightrunner")
 
@@ -89,6 +88,7 @@ async def _settled(engine: EngineClient, state: RunState, execution: Execution |
         state,
         status="cancelled" if cancelled or state.timed_out else "exited",
         starting=False,
+        started_at=started,
         finished_at=finished,
         exit_code=container.exit_code,
         duration_ms=(finished - started).total_seconds() * 1000,
@@ -133,7 +133,7 @@ async def read_run(run_id: str) -> RunState:
     """
     state = await trio.to_thread.run_sync(read_state, run_id)
     if state is None:
-        raise LightRunnerError(LightRunnerErrorCode.RUN_NOT_FOUND, f"no detached run {run_id!r} in {state_dir()}")
+        raise LightRunnerError(LightRunnerErrorCode.RUN_NOT_FOUND, f"no detached run {run_id!r} on this host")
     return state
 
 
@@ -146,7 +146,7 @@ async def write_run(state: RunState) -> None:
     try:
         await trio.to_thread.run_sync(write_state, state)
     except OSError as error:
-        message = f"the state of run {state.id} cannot be written to {state_dir()}: {error}"
+        message = f"the state of run {state.id} cannot be written: {error}"
         raise LightRunnerError(LightRunnerErrorCode.STATE_FAILED, message, container_id=state.container) from error
 
 

@@ -43,12 +43,18 @@ class Holder(NamedTuple):
 
 def holder_stock(engine: EngineClient, isolated: IsolatedNetwork, network: str | None, size: int) -> Stock[Holder]:
     """A stock of holders on a network; None is the isolated one."""
+    one_import = trio.Lock()  # Imports at the same time would each leave an image without a name.
 
     async def make() -> Holder:
         mode = network or await isolated.ensure()
         with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "image_create"):
-            image = await _ensure_pause_image(engine)
-        return await _start_holder(engine, image, mode)
+            async with one_import:
+                image = await _ensure_pause_image(engine)
+        try:
+            return await _start_holder(engine, image, mode)
+        except LightRunnerError:
+            isolated.forget()  # It may be gone.
+            raise
 
     async def discard(holder: Holder) -> None:
         await remove_run(engine, holder.id)

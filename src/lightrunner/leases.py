@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from .engine import EngineClient
+from .errors import invalid_request
 from .holders import Holder, holder_stock
 from .networks import IsolatedNetwork
 from .rules.violation import RuleViolation
@@ -28,9 +29,14 @@ class Networks:
 
     @asynccontextmanager
     async def prepared(self, network: str | None, size: int) -> AsyncGenerator[None]:
-        """Keep holders ready on a network; None is the isolated one."""
-        if network in self._stocks:
-            raise RuleViolation("network", network, "has a block of prepared networks already")
+        """Keep holders ready on a network; None is the isolated one.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST: there is such a block already. Otherwise they cannot be made.
+        """
+        with invalid_request():
+            if network in self._stocks:
+                raise RuleViolation("network", network, "has a block of prepared networks already")
         stock = holder_stock(self._engine, self._isolated, network, size)
         self._stocks[network] = stock
         try:

@@ -56,7 +56,7 @@ class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class LogLine(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True, gc=False):
     """One line of output, without its newline.
 
     Attributes:

@@ -7,10 +7,11 @@ read within 2 s of the exit.
 import inspect
 import time
 from collections import deque
+from typing import Protocol
 
 import trio
 
-from .engine import OutputPiece, OutputStream
+from .engine import OutputPiece
 from .engine.frames import StreamName
 from .models import LogCallback, LogLine
 from .rules.limits import LOG_BUFFER_BYTES, MAX_CAPTURE_BYTES
@@ -42,6 +43,14 @@ class Capture:
         return bytes(self._kept)
 
 
+class PieceStream(Protocol):
+    """Where the pieces come from."""
+
+    async def receive(self) -> list[OutputPiece]:
+        """The next ones, in order for each stream; an empty list at the end."""
+        ...
+
+
 class Output:
     """Reads, captures, and delivers line by line. `read` and `deliver` run in tasks of their own."""
 
@@ -57,7 +66,7 @@ class Output:
         self._news = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
 
-    async def read(self, stream: OutputStream) -> None:
+    async def read(self, stream: PieceStream) -> None:
         """Read to the end. While the container lives, wait where more is held than the callback keeps up with."""
         while pieces := await stream.receive():
             if self.captured is not None:
@@ -98,8 +107,8 @@ class Output:
 
 async def _call(on_log: LogCallback, stream: StreamName, pieces: list[Piece]) -> None:
     turn_ends = time.monotonic() + _TURN
-    for text, partial in pieces:
-        outcome = on_log(LogLine(stream, text, partial))
+    for piece in pieces:
+        outcome = on_log(LogLine(stream, piece.text, piece.partial))
         if outcome is not None and inspect.isawaitable(outcome):
             await outcome
         if time.monotonic() >= turn_ends:

@@ -27,7 +27,7 @@ from .removal import remove_run
 from .rules import limits
 from .staging import remove_leftover
 from .state import RunState, is_run_id, list_states, read_state, sweep_locks
-from .statedir import state_dir, sweep_temporary_files
+from .statedir import sweep_temporary_files
 
 _log = logging.getLogger("lightrunner")
 _RUNS = {"label": [limits.LABEL_RUN_ID]}
@@ -85,9 +85,15 @@ async def reconcile_states(engine: EngineClient) -> int:
     """Finish the states of runs whose container is gone, or never came; how many there were."""
     changed = 0
     for state in await trio.to_thread.run_sync(list_states):
-        if not state.finished and await _is_lost(engine, state):
+        if not state.finished and not _is_elsewhere(state) and await _is_lost(engine, state):
             changed += (await finish_run(engine, state.id)).finished
     return changed
+
+
+def _is_elsewhere(state: RunState) -> bool:
+    """Whether another host's process keeps its states in the same folder: its daemon is another one as well."""
+    owner = parse_owner(state.owner)
+    return owner is not None and is_dead(owner) is None
 
 
 async def _is_lost(engine: EngineClient, state: RunState) -> bool:
@@ -181,7 +187,7 @@ def _sweep_state_dir() -> None:
         sweep_temporary_files()
         sweep_locks()
     except OSError as error:
-        _log.warning("leftovers in %s cannot be removed: %s", state_dir(), error)
+        _log.warning("what killed processes left beside the states cannot be removed: %s", error)
 
 
 def _remove_staging(labels: dict[str, str], run_id: str) -> None:

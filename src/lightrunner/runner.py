@@ -1,6 +1,5 @@
 """The face: DockerRunner."""
 
-import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,7 +10,7 @@ import trio
 from .cache import cleanup_cache
 from .detached import attach, detach
 from .engine import EngineClient, EngineError
-from .errors import LightRunnerError, LightRunnerErrorCode, LightRunnerWarning, invalid_request, mapped_errors
+from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
 from .launch import Launch
 from .leases import Networks
 from .lifecycle import Run, StartedStatus
@@ -29,7 +28,7 @@ from .rules.limits import (
 )
 from .rules.names import check_network
 from .rules.sizes import parse_age, parse_count, parse_timeout
-from .spec import RunPlan, check_detachable, check_options, check_request
+from .spec import check_detachable, check_options, check_request
 from .state import RunState, list_states
 from .steps import ensure_run_image
 from .stock import Size
@@ -144,7 +143,7 @@ class DockerRunner:
         self._check_open()
         with invalid_request():
             plan = check_request(request)
-        _warn_of_dropped_env(plan)
+        warn_of_dropped_env(plan.dropped_env)
         lifecycle = Run(self._engine, self._networks, plan, self._sandbox, on_log=on_log, on_progress=on_progress)
         async with self._admitted():
             return await run_in_child(lifecycle.run, task_status)
@@ -163,7 +162,7 @@ class DockerRunner:
         with invalid_request():
             plan = check_request(request)
             check_detachable(request)
-        _warn_of_dropped_env(plan)
+        warn_of_dropped_env(plan.dropped_env)
         launch = Launch(self._engine, self._networks, plan, self._sandbox, on_progress=on_progress, detached=True)
         async with self._under_way():
             return await run_in_child(detach, launch, plan, self._sandbox)
@@ -350,10 +349,3 @@ class DockerRunner:
     def _abort(self) -> None:
         for scope in self._active:
             scope.cancel()
-
-
-def _warn_of_dropped_env(plan: RunPlan) -> None:
-    if plan.dropped_env:
-        names = ", ".join(repr(name) for name in plan.dropped_env)
-        # At the line that awaits `run`: this function, `run`, and its caller's coroutine.
-        warnings.warn(f"env: dropped what is no POSIX name: {names}", LightRunnerWarning, stacklevel=3)

@@ -10,6 +10,7 @@ import errno
 import itertools
 import logging
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Generator, Iterable, Iterator
@@ -29,6 +30,8 @@ _NANO = 10**9
 _USED_BY_ANOTHER = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
 """What removing a folder answers into which another entry lands, or which another one has removed."""
 _SHOWN_CONFLICTS = 3
+_WRITE_AT_ONCE = 64
+"""Pieces, of 32 KiB mostly. (The kernel takes 1,024: IOV_MAX.)"""
 
 
 class StagingError(Exception):
@@ -61,8 +64,11 @@ class Staging:
         self._is_file: bool | None = None  # Not known before the first member.
         self._descriptor = -1
         self._left = 0
+        self._unwritten: list[memoryview] = []
+        self._member_name = ""
         self._parent: tuple[str, ...] = ()  # A folder that is staged. All of them would be 400 MB for 1 GiB of headers.
         self._landed: list[str] = []
+        self._replaced: list[tuple[str, str]] = []  # Where it is kept, and where it belongs.
         self._done = False
         self._mtime = 0.0
         self._folder = f"{target}/{staged_name}"
@@ -83,10 +89,13 @@ class Staging:
     def __exit__(self, *_: object) -> None:
         with _reported(self._folder):
             self._close_file()
-            shutil.rmtree(self._folder)
             if not self._done:
                 for path in reversed(self._landed):
                     _remove(path)
+                for kept, path in self._replaced:
+                    os.rename(kept, path)
+            shutil.rmtree(self._folder)
+            if not self._done:
                 self._remove_target()
 
     def feed(self, chunks: Iterable[bytes]) -> None:
@@ -97,14 +106,15 @@ class Staging:
                 self._count(len(chunk))
                 for event in self._decoder.feed(chunk):
                     if isinstance(event, Member):
-                        self._close_file()
-                        with _reported(shown_name(event.name)):
-                            self._begin(event)
+                        self._member_name = event.name
+                        self._begin(event)
                     else:
-                        with _reported(self._file_name):
-                            self._write(event)
+                        self._write(event)
+            self._flush()
         except (TarError, MemberError) as error:
             raise StagingError(str(error)) from error
+        except OSError as error:
+            raise StagingError(f"{shown_name(self._member_name)}: {error.strerror or error}") from error
 
     def land(self) -> None:
         """The archive is complete: look for conflicts, then rename everything in."""
@@ -189,11 +199,23 @@ class Staging:
             self._close_file()
 
     def _write(self, data: memoryview) -> None:
+        self._unwritten.append(data)
         self._left -= len(data)
-        while data:
-            data = data[os.write(self._descriptor, data) :]
         if not self._left:
+            self._flush()
             self._close_file()
+        elif len(self._unwritten) == _WRITE_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what has come of the current file, at once: each call waits to get the interpreter's lock back."""
+        unwritten, self._unwritten = self._unwritten, []
+        while unwritten:
+            written = os.writev(self._descriptor, unwritten)
+            while unwritten and written >= len(unwritten[0]):
+                written -= len(unwritten.pop(0))
+            if written:
+                unwritten[0] = unwritten[0][written:]
 
     def _close_file(self) -> None:
         if self._descriptor >= 0:
@@ -242,10 +264,22 @@ class Staging:
             if is_folder and there is not None:
                 with _opened(name, staged) as inner, _opened(name, target) as inner_target:
                     self._move(inner, inner_target, f"{path}/{name}")
-            else:
+            elif there is None:
                 os.rename(name, name, src_dir_fd=staged, dst_dir_fd=target)
-                if there is None:
-                    self._landed.append(f"{path}/{name}")
+                self._landed.append(f"{path}/{name}")
+            else:
+                self._keep(name, target, path)
+                os.rename(name, name, src_dir_fd=staged, dst_dir_fd=target)
+
+    def _keep(self, name: str, target: int, path: str) -> None:
+        """Keep what a file is about to replace, until all of the entry has landed."""
+        kept = f"{self._folder}/{secrets.token_hex(16)}"
+        try:
+            os.link(name, kept, src_dir_fd=target, follow_symlinks=False)
+        except (PermissionError, NotImplementedError):
+            # Not every file system has hard links. Then there is a moment without the file.
+            os.rename(name, kept, src_dir_fd=target)
+        self._replaced.append((kept, f"{path}/{name}"))
 
 
 def _conflicts(staged: int, target: int, path: str) -> Iterator[str]:

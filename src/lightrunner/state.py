@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -156,7 +156,13 @@ def is_run_id(text: str) -> bool:
 
 def read_state(run_id: str) -> RunState | None:
     """The state of one detached run; None where there is none, or its file cannot be read, which is logged."""
-    return _read(_path(run_id)) if is_run_id(run_id) else None
+    if not is_run_id(run_id):
+        return None
+    try:
+        path = _path(run_id)
+    except FileNotFoundError:  # Nor can there be any: there is no home folder.
+        return None
+    return _read(path)
 
 
 def list_states() -> list[RunState]:
@@ -181,7 +187,8 @@ def write_state(state: RunState) -> None:
 
 def forget_state(run_id: str) -> None:
     """Remove the file of a run that never came to be."""
-    _path(run_id).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        _path(run_id).unlink()
 
 
 def sweep_locks() -> None:

@@ -3,10 +3,12 @@
 Nothing in it is needed to read a run's result: a folder that is missing is made, one that cannot be written is told.
 """
 
+import errno
 import fcntl
 import os
 import re
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +16,25 @@ from pathlib import Path
 from .owner import is_gone
 from .rules.limits import DEFAULT_STATE_DIR, STATE_DIR_VARIABLE
 
+LOCK_TIMEOUT = 5.0
+"""Seconds to wait for another process that holds a lock file; a write takes milliseconds."""
+_LOCK_INTERVAL = 0.01
 _FOLDER_MODE = 0o700
 _TEMPORARY_SUFFIX = ".tmp"
 _TEMPORARY = re.compile(r"\.(?P<pid>[0-9]+)-.*" + re.escape(_TEMPORARY_SUFFIX))
 
 
 def state_dir() -> Path:
-    """``LIGHT_RUNNER_STATE_DIR``, by default ``~/.light-runner/state``. It may not exist."""
-    return Path(os.environ.get(STATE_DIR_VARIABLE) or DEFAULT_STATE_DIR).expanduser()
+    """``LIGHT_RUNNER_STATE_DIR``, by default ``~/.light-runner/state``. It may not exist.
+
+    Raises:
+        FileNotFoundError: there is no home folder: a user without an entry, as containers have them, and no HOME.
+    """
+    folder = os.environ.get(STATE_DIR_VARIABLE) or DEFAULT_STATE_DIR
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(errno.ENOENT, f"{error} Set {STATE_DIR_VARIABLE}", folder) from error
 
 
 def make_state_dir() -> Path:
@@ -76,9 +89,18 @@ def sweep_temporary_files() -> None:
 
 @contextmanager
 def locked(path: Path) -> Generator[None]:
-    """Hold a lock file among processes (flock). It waits for another holder, and dies with the process."""
+    """Hold a lock file among processes (flock). It waits for another holder, and dies with the process.
+
+    Raises:
+        TimeoutError: another process holds it for longer than any write takes: it was stopped, or its disk hangs.
+        OSError: it cannot be made.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT
     with _opened(path) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _flock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "another process holds the lock", str(path))
+            time.sleep(_LOCK_INTERVAL)
         yield
 
 

@@ -8,6 +8,8 @@ connection is what cancels a build; the daemon then kills and removes the contai
 import io
 import re
 import tarfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -42,7 +44,7 @@ async def ensure_run_image(
     tag = cache_tag(plan.image.text, plan.steps, plan.platform)
     image = await _find(engine, tag)
     if image is None:
-        async with _lock(engine, tag):
+        async with _build_lock(engine, tag):
             image = await _find(engine, tag) or await _build(engine, tag, plan, build_timeout, on_progress)
     await trio.to_thread.run_sync(record_use, tag)
     return tag, image
@@ -56,10 +58,18 @@ async def _find(engine: EngineClient, tag: str) -> ImageInspectResponse | None:
             return None
 
 
-def _lock(engine: EngineClient, tag: str) -> trio.Lock:
+@asynccontextmanager
+async def _build_lock(engine: EngineClient, tag: str) -> AsyncGenerator[None]:
     locks = _locks.get({})
     _locks.set(locks)
-    return locks.setdefault((str(engine.endpoint), tag), trio.Lock())
+    key = (str(engine.endpoint), tag)
+    lock = locks.setdefault(key, trio.Lock())
+    try:
+        async with lock:
+            yield
+    finally:
+        if not lock.locked():  # It would have been handed on to one who waits.
+            locks.pop(key, None)
 
 
 async def _build(

@@ -31,6 +31,18 @@ class Size(NamedTuple):
     idle: float
 
 
+class _Waiter(Generic[T]):
+    """Somebody for whom none was ready, and what he gets."""
+
+    def __init__(self) -> None:
+        self.served = trio.Event()
+        self.outcome: T | LightRunnerError | None = None
+
+    def serve(self, outcome: T | LightRunnerError) -> None:
+        self.outcome = outcome
+        self.served.set()
+
+
 class Stock(Generic[T]):
     """Keeps things ready while its block is open.
 
@@ -60,18 +72,18 @@ class Stock(Generic[T]):
         self._ready: deque[T] = deque()
         self._in_use: list[T] = []
         self._discarding: list[T] = []
-        self._pauses: deque[trio.Event] = deque()  # Refills that wait; setting one ends its waiting.
-        self._making = 0
-        self._waiting = 0
+        self._waiters: deque[_Waiter[T]] = deque()  # First come, first served.
+        self._coming = 0  # Refills under way: those that pause, and those that are being made.
+        self._pauses: deque[trio.Event] = deque()  # Setting one ends the pause of a refill.
         self._last_taken = 0.0
-        self._failure: LightRunnerError | None = None
+        self._is_failing = False
         self._changed = trio.lowlevel.ParkingLot()
         self._closed = trio.Event()
         self._nursery: trio.Nursery | None = None
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
-        """Full at its beginning; at its end it waits for what is in use, and nothing is left.
+        """Full at its beginning; at its end it waits for what is in use and for who waits, and nothing is left.
 
         Left by an exception or a cancellation it does not wait: what is in use is removed as well.
         """
@@ -79,19 +91,16 @@ class Stock(Generic[T]):
             await nursery.start(self._live)
             yield
             self._closed.set()
-            self._changed.unpark_all()
 
     def take(self) -> T | None:
         """One that is ready, for good; None where there is none."""
         while self._ready and self._nursery is not None and not self._closed.is_set():
             item = self._ready.popleft()
             if self._is_usable(item):
-                self._last_taken = trio.current_time()
-                self._in_use.append(item)
-                self._refill(self._nursery)
+                self._hand_out(item, self._nursery)
                 return item
             self._throw_away(item)
-            self._nursery.start_soon(protected, self._add)
+            self._order(self._nursery, at_once=True)
         return None
 
     async def wait_take(self) -> T:
@@ -100,18 +109,24 @@ class Stock(Generic[T]):
         Raises:
             LightRunnerError: none can be made, or the stock was closed.
         """
-        while (item := self.take()) is None:
-            if self._closed.is_set() or self._nursery is None:
-                raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool is closed")
-            self._waiting += 1
-            try:
-                self._hurry(self._nursery)
-                await self._changed.park()
-            finally:
-                self._waiting -= 1
-            if self._failure is not None and not self._ready:
-                raise self._failure
-        return item
+        item = self.take()
+        if item is not None:
+            return item
+        if self._nursery is None or self._closed.is_set():
+            raise _closed_error()
+        waiter = _Waiter[T]()
+        self._waiters.append(waiter)
+        self._hurry(self._nursery)
+        try:
+            await waiter.served.wait()
+        finally:
+            if waiter.outcome is None:
+                self._waiters.remove(waiter)
+                self._changed.unpark_all()
+        assert waiter.outcome is not None
+        if isinstance(waiter.outcome, LightRunnerError):
+            raise waiter.outcome
+        return waiter.outcome
 
     def used(self, item: T, *, discard: bool) -> None:
         """Its run is over. With `discard` it is removed, by the stock's own task, while the caller goes on."""
@@ -138,13 +153,13 @@ class Stock(Generic[T]):
                     with trio.move_on_after(self._size.idle):
                         await self._closed.wait()
                     self._shrink()
-                while self._in_use:
+                while self._in_use or self._waiters:
                     await self._changed.park()
                 nursery.cancel_scope.cancel()
         finally:
             self._nursery = None
             self._closed.set()
-            self._changed.unpark_all()
+            self._fail_waiters(_closed_error())
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
                 async with open_bare_nursery() as nursery:
                     for item in (*self._ready, *self._in_use, *self._discarding):
@@ -156,58 +171,90 @@ class Stock(Generic[T]):
     async def _add_first(self) -> None:
         self._ready.append(await self._make())
 
-    async def _add(self) -> None:
-        """Make one, however often it takes. Whoever waits meanwhile gets the error."""
-        self._making += 1
-        pause = _FIRST_PAUSE
-        try:
-            while True:
-                try:
-                    item = await self._make()
-                except LightRunnerError as error:
-                    if self._failure is None:
-                        _log.warning("nothing can be kept ready: %s", error)
-                    self._failure = error
-                    self._changed.unpark_all()
-                    await trio.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
-                else:
-                    self._failure = None
-                    self._ready.append(item)
-                    self._changed.unpark_all()
-                    return
-        finally:
-            self._making -= 1
-
-    def _refill(self, nursery: trio.Nursery) -> None:
-        if len(self._ready) + self._making + len(self._pauses) < self._target:
-            pause = trio.Event()
+    def _order(self, nursery: trio.Nursery, *, at_once: bool) -> None:
+        """One more, after the pause for which a refill waits or at once."""
+        self._coming += 1  # Here and not in the task, which starts later: until then others count as well.
+        pause = trio.Event()
+        if at_once:
+            pause.set()
+        else:
             self._pauses.append(pause)
-            nursery.start_soon(protected, self._add_later, pause)
+        nursery.start_soon(protected, self._add, pause)
 
-    async def _add_later(self, pause: trio.Event) -> None:
-        with trio.move_on_after(self._delay):
-            await pause.wait()
-        if pause in self._pauses:
-            self._pauses.remove(pause)
-        await self._add()
+    async def _add(self, pause: trio.Event) -> None:
+        try:
+            with trio.move_on_after(self._delay):
+                await pause.wait()
+            if pause in self._pauses:
+                self._pauses.remove(pause)
+            item = await self._make_at_last()
+        finally:
+            self._coming -= 1
+        if item is not None:
+            self._put(item)
+
+    async def _make_at_last(self) -> T | None:
+        """Make one, however often it takes, as long as it is needed. Whoever waits meanwhile gets the error."""
+        pause = _FIRST_PAUSE
+        while len(self._ready) + self._coming <= self._target + len(self._waiters):
+            try:
+                item = await self._make()
+            except LightRunnerError as error:
+                if not self._is_failing:
+                    _log.warning("nothing can be kept ready: %s", error)
+                self._is_failing = True
+                self._fail_waiters(error)
+                await trio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                self._is_failing = False
+                return item
+        return None
+
+    def _put(self, item: T) -> None:
+        """Give it to who has waited longest, or keep it ready."""
+        if self._waiters and self._nursery is not None:
+            self._waiters.popleft().serve(item)
+            self._hand_out(item, self._nursery)
+        else:
+            self._ready.append(item)
+            self._trim()
+
+    def _hand_out(self, item: T, nursery: trio.Nursery) -> None:
+        self._last_taken = trio.current_time()
+        self._in_use.append(item)
+        if not self._closed.is_set() and len(self._ready) + self._coming < self._target:
+            self._order(nursery, at_once=False)
 
     def _hurry(self, nursery: trio.Nursery) -> None:
         """Somebody waits: one refill more is due at once, and one more is kept from now on."""
-        if self._making < self._waiting:
+        if self._coming - len(self._pauses) < len(self._waiters):
             if self._target < self._size.most:
                 self._target += 1
             if self._pauses:
                 self._pauses.popleft().set()
             else:
-                nursery.start_soon(protected, self._add)
+                self._order(nursery, at_once=True)
+
+    def _fail_waiters(self, error: LightRunnerError) -> None:
+        while self._waiters:
+            # A copy for each: a traceback belongs to one task.
+            copy = LightRunnerError(
+                error.code, error.message, docker_op=error.docker_op, container_id=error.container_id
+            )
+            copy.__cause__ = error
+            self._waiters.popleft().serve(copy)
+        self._changed.unpark_all()
 
     def _shrink(self) -> None:
         quiet = trio.current_time() - self._last_taken >= self._size.idle
         if quiet and self._target > self._size.least and not self._closed.is_set():
             self._target -= 1
-            if len(self._ready) > self._target:
-                self._throw_away(self._ready.popleft())
+            self._trim()
+
+    def _trim(self) -> None:
+        while len(self._ready) > self._target:
+            self._throw_away(self._ready.popleft())
 
     def _throw_away(self, item: T) -> None:
         self._discarding.append(item)
@@ -217,3 +264,7 @@ class Stock(Generic[T]):
     async def _discard_one(self, item: T) -> None:
         await self._discard(item)
         self._discarding.remove(item)
+
+
+def _closed_error() -> LightRunnerError:
+    return LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool is closed")

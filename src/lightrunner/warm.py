@@ -1,8 +1,8 @@
 """Warm pools: containers that are created, started, and wait at a gate for the one run that they are for."""
 
 import secrets
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
 
 import trio
@@ -10,7 +10,7 @@ import trio
 from .attendance import Attendance, StartedContainer, start_container
 from .engine import AttachedStream, EngineClient
 from .engine.wire import ContainerConfig
-from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
+from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
 from .launch import Launch
 from .leases import Networks
 from .lifecycle import StartedStatus
@@ -30,7 +30,6 @@ class WarmContainer(NamedTuple):
     launch: Launch
     container: StartedContainer
     config: ContainerConfig
-    nonce: str
     attached: AttachedStream
     streams: AsyncExitStack
 
@@ -85,6 +84,7 @@ class WarmPool:
             self._check_alike(plan, request)
             if plan.source is not None:
                 await trio.to_thread.run_sync(check_source, plan.source)
+        warn_of_dropped_env(plan.dropped_env)
         async with self._admit():
             return await run_in_child(self._run, plan, on_log, task_status)
 
@@ -95,11 +95,7 @@ class WarmPool:
         try:
             warm.launch.timings = Timings()  # What it took to make it ready is not this run's.
             opening = dispatch_script(
-                warm.nonce,
-                _command(plan, warm.config),
-                plan.env,
-                warm.config.env or [],
-                has_input=plan.input is not None,
+                _command(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
             )
             if plan.source is not None:
                 await self._seed(warm, plan, plan.source)
@@ -163,13 +159,14 @@ class WarmPool:
 
         async def start(container_id: str) -> WarmContainer:
             async with AsyncExitStack() as stack:
-                started = await stack.enter_async_context(
-                    start_container(self._engine, launch, container_id, attach=True, stdin=True)
-                )
+                with _shell_needed(container_id):
+                    started = await stack.enter_async_context(
+                        start_container(self._engine, launch, container_id, attach=True, stdin=True)
+                    )
                 assert started.attached is not None
                 await _wait_at_gate(started.attached, nonce, container_id)
                 streams = stack.pop_all()
-            return WarmContainer(launch, started, image.config, nonce, started.attached, streams)
+            return WarmContainer(launch, started, image.config, started.attached, streams)
 
         is_ready = False
         try:
@@ -182,19 +179,33 @@ class WarmPool:
 
 
 async def _wait_at_gate(attached: AttachedStream, nonce: str, container_id: str) -> None:
-    """Until the shell has said that it is there. What it says is no run's output."""
-    said = bytearray()
+    """Until the shell has said that it is there. What it says is no run's output, nor is what it complains of."""
+    expected, said = f"{nonce}\n".encode(), b""
     with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach", container_id=container_id):
         with trio.move_on_after(CREATE_TIMEOUT):
-            while pieces := await attached.receive():
-                for piece in pieces:
-                    said += piece.data
-                if bytes(said) == f"{nonce}\n".encode():
+            while expected.startswith(said) and (pieces := await attached.receive()):
+                said += b"".join(piece.data for piece in pieces if piece.stream == "stdout")
+                if said == expected:
                     return
-    shown = bytes(said[:500]).decode(errors="replace")
-    raise LightRunnerError(
+    shown = said[:500].decode(errors="replace")
+    raise _shell_error(f"what should be one says {shown!r}", container_id)
+
+
+@contextmanager
+def _shell_needed(container_id: str) -> Generator[None]:
+    try:
+        yield
+    except LightRunnerError as error:
+        if error.docker_op == "container_start" and '"sh"' in error.message:
+            raise _shell_error(error.message, container_id) from error
+        raise
+
+
+def _shell_error(why: str, container_id: str) -> LightRunnerError:
+    return LightRunnerError(
         LightRunnerErrorCode.CONTAINER_START_FAILED,
-        f"a warm container needs a POSIX shell (sh) in the image, and this one's does not answer: {shown!r}",
+        f"a warm container needs a POSIX shell (sh) in the image: {why}",
+        docker_op="container_start",
         container_id=container_id,
     )
 

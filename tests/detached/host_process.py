@@ -57,9 +57,7 @@ class HostProcess:
 
 
 @asynccontextmanager
-async def host_process(
-    engine_host: str, action: str, keywords: Mapping[str, object], *, cwd: Path | None = None
-) -> AsyncGenerator[HostProcess]:
+async def host_process(engine_host: str, action: str, keywords: Mapping[str, object]) -> AsyncGenerator[HostProcess]:
     """A process that does this. The block ends when the process has ended; one that leaves it by an error kills it."""
     environment = os.environ | {"DOCKER_HOST": engine_host, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.detached.host_program", action, json.dumps(keywords)]
@@ -69,7 +67,7 @@ async def host_process(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
-        cwd=cwd or ROOT,
+        cwd=ROOT,
     )
     host = HostProcess(process)
     try:
@@ -85,14 +83,19 @@ async def host_process(
                 await process.wait()
 
 
-async def told_by(
-    engine_host: str, action: str, keywords: Mapping[str, object], *, cwd: Path | None = None
-) -> list[Any]:
+async def told_by(engine_host: str, action: str, keywords: Mapping[str, object]) -> list[Any]:
     """All that a process tells that does this and then ends well."""
-    async with host_process(engine_host, action, keywords, cwd=cwd) as host:
+    async with host_process(engine_host, action, keywords) as host:
         pass
     assert host.process.returncode == 0, host.errors.decode()
     return host.told
+
+
+async def detached_by_another(engine_host: str, keywords: Mapping[str, object]) -> str:
+    """The id of a run whose process is gone."""
+    _, run_id = await told_by(engine_host, "detach", keywords)
+    assert isinstance(run_id, str)
+    return run_id
 
 
 def as_keywords(image: str, text: str, **fields: object) -> dict[str, object]:

@@ -25,14 +25,15 @@ def tell(value: object) -> None:
 
 
 def request_of(fields: dict[str, Any]) -> RunRequest:
-    """A request from JSON."""
-    extract = [ExtractSpec(*entry) for entry in fields.pop("extract", [])]
-    return RunRequest(extract=extract, **fields)
+    """A request from JSON, where an extract is a pair of paths."""
+    extract = [ExtractSpec(*entry) for entry in fields.get("extract", [])]
+    return RunRequest(**fields | {"extract": extract})
 
 
 async def detach(**fields: Any) -> None:
     """Start a run, tell its id, and be gone, without any good-bye."""
     async with DockerRunner() as runner:
+        tell("ready")
         tell(await runner.detach(request_of(fields)))
         os._exit(0)
 
@@ -72,7 +73,7 @@ async def runs(count: int, **fields: Any) -> None:
     """Run one after the other; tell each exit code."""
     async with DockerRunner() as runner:
         for _ in range(count):
-            tell((await runner.run(request_of(dict(fields)))).exit_code)
+            tell((await runner.run(request_of(fields))).exit_code)
 
 
 async def reap() -> None:

@@ -1,9 +1,7 @@
 """`DockerRunner.attach`: whoever comes, whenever, gets the run's true result; the files come out once."""
 
-import json
 import os
 import signal
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -23,16 +21,13 @@ from tests.detached.detached_runs import (
     release,
     script,
 )
-from tests.detached.host_process import as_keywords, host_process
+from tests.detached.host_process import host_process
 from tests.detached.state_folder import stored
-from tests.fake_daemon import CONTAINER_ID, Request, fake_daemon, in_turn, json_answer, plain
 from tests.runs.checkpoints import cancelled_at, count_steps
-from tests.runs.shell_runs import EventLog
+from tests.runs.host_folders import names
 from tools.raw_engine import RawEngine
 
 NOWHERE = "unix:///nowhere/docker.sock"
-MANY_LINES = "seq 1 200"
-ALL_LINES = [str(number) for number in range(1, 201)]
 
 
 # --- before, at and after the exit ------------------------------------------------------------------------------------
@@ -104,8 +99,8 @@ async def test_an_unknown_one(run_id: str) -> None:
         with pytest.raises(LightRunnerError) as raised:
             await runner.attach(run_id)
         assert raised.value.code is LightRunnerErrorCode.RUN_NOT_FOUND
-        with pytest.raises(LightRunnerError) as raised:
-            async with trio.open_nursery(strict_exception_groups=False) as nursery:
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(LightRunnerError) as raised:
                 await nursery.start(runner.attach, run_id)
         assert raised.value.code is LightRunnerErrorCode.RUN_NOT_FOUND
 
@@ -197,29 +192,29 @@ async def test_cancelled_at_each_checkpoint_the_next_one_gets_everything(
     runner: DockerRunner, raw: RawEngine, busybox: str, tmp_path: Path
 ) -> None:
     """The container has exited: what is cut off are the log, the extract, and the end."""
-    text = "echo x > file; seq 1 20"
-    results: list[int] = []
-    for step in range(1, 200, 7):
+    completed = 0
+
+    async def check(step: int) -> None:
+        nonlocal completed
         to = tmp_path / f"to {step}"
-        run_id = await runner.detach(script(busybox, text, extract=[ExtractSpec("file", to)]))
+        run_id = await runner.detach(script(busybox, "echo x > file; seq 20", extract=[ExtractSpec("file", to)]))
         await exited(raw, run_id)
-
-        async def attach_once(run_id: str = run_id) -> None:
-            results.append((await runner.attach(run_id, on_log=Lines())).exit_code)
-
-        with count_steps():
-            is_over = (await cancelled_at(step, attach_once)).is_over
-        lines = Lines()
+        countdown = await cancelled_at(step, partial(runner.attach, run_id, on_log=Lines()))
+        completed += not countdown.is_over
         state = read_state(run_id)
         assert state is not None
+        lines = Lines()
         result = await runner.attach(run_id, on_log=lines)
         assert (result.exit_code, result.cancelled) == (0, False), f"cancelled at step {step}"
-        assert [path.name for path in to.iterdir()] == ["file"], f"cancelled at step {step}"
+        assert names(to) == {"file"}, f"cancelled at step {step}"
         assert len(lines.texts) == (0 if state.finished else 20), f"cancelled at step {step}"
         assert is_gone(raw, run_id), f"cancelled at step {step}"
-        if not is_over:
-            break
-    assert results[-1:] == [0], "an attach has fewer steps than that"
+
+    with count_steps():
+        async with trio.open_nursery() as nursery:
+            for step in range(1, 150, 9):
+                nursery.start_soon(check, step)
+    assert 0 < completed < 10
 
 
 async def test_a_process_that_is_killed_while_attached_loses_nothing(
@@ -237,148 +232,7 @@ async def test_a_process_that_is_killed_while_attached_loses_nothing(
     await runner.reap_orphans()  # what it held
 
 
-# --- several at once --------------------------------------------------------------------------------------------------
-
-
-async def test_two_in_one_process(runner: DockerRunner, raw: RawEngine, busybox: str, tmp_path: Path) -> None:
-    text = f"{MANY_LINES}; echo x > file"
-    events = EventLog(raw)
-    run_id = await runner.detach(script(busybox, text, extract=[ExtractSpec("file", tmp_path / "to")]))
-    quick, slow = Lines(), Lines(seconds_each=0.01)
-    async with trio.open_nursery() as nursery:
-        executions = [await attach(nursery, runner, run_id, on_log=lines) for lines in (quick, slow)]
-        results = [await execution.wait() for execution in executions]
-    assert results[0] == results[1]
-    assert results[0].success
-    assert quick.texts == slow.texts == ALL_LINES
-    assert (tmp_path / "to" / "file").read_text() == "x\n"
-    assert events.actions().count("container archive-path") == 1
-    assert is_gone(raw, run_id)
-
-
-async def test_two_processes_one_of_them_slow(
-    runner: DockerRunner, engine_host: str, raw: RawEngine, busybox: str, tmp_path: Path
-) -> None:
-    events = EventLog(raw)
-    text = f"{MANY_LINES}; {UNTIL_RELEASED}; {MANY_LINES}; echo x > file"
-    run_id = await runner.detach(script(busybox, text, extract=[ExtractSpec("file", tmp_path / "to")]))
-    lines = Lines()
-    slow = {"run_id": run_id, "seconds_each": 0.01}
-    async with (
-        host_process(engine_host, "attach", slow) as first,
-        host_process(engine_host, "attach", slow) as second,
-        trio.open_nursery() as nursery,
-    ):
-        execution = await attach(nursery, runner, run_id, on_log=lines)
-        for host in (first, second):
-            await host.next_told(2)
-        release(raw, run_id)
-        result = await execution.wait()
-        assert is_gone(raw, run_id)
-    told = [host.told for host in (first, second)]
-    assert lines.texts == ALL_LINES * 2
-    for ready, *texts, end_of_it in told:
-        assert (ready, texts) == ("ready", ALL_LINES * 2)
-        assert end_of_it == [0, result.duration, ["ok"]]
-    assert events.actions().count("container archive-path") == 1
-    assert (tmp_path / "to" / "file").read_text() == "x\n"
-
-
-async def test_many_come_as_it_exits(runner: DockerRunner, raw: RawEngine, busybox: str, tmp_path: Path) -> None:
-    """Some find it running, some exited, some finished; each that finds its log finds all of it."""
-    run_id = await runner.detach(
-        script(busybox, f"{MANY_LINES}; echo x > file", extract=[ExtractSpec("file", tmp_path / "to")])
-    )
-    codes: list[int] = []
-
-    async def come(after: float) -> None:
-        await trio.sleep(after)
-        lines = Lines()
-        codes.append((await runner.attach(run_id, on_log=lines)).exit_code)
-        assert lines.texts in (ALL_LINES, [])
-        assert lines.texts or after
-
-    async with trio.open_nursery() as nursery:
-        for number in range(20):
-            nursery.start_soon(come, number * 0.02)
-    assert codes == [0] * 20
-    assert is_gone(raw, run_id)
-
-
-# --- a start that is still to come, in another process ----------------------------------------------------------------
-
-
-def inspected(status: str) -> dict[str, object]:
-    times = {"StartedAt": "2024-05-06T07:08:09.5Z", "FinishedAt": "2024-05-06T07:08:10.75Z"}
-    state = {"Status": status, "Running": status == "running", "ExitCode": 6, **times}
-    return {"Id": CONTAINER_ID, "Name": "/c", "Created": "2024-05-06T07:08:09.1Z", "State": state, "Config": {}}
-
-
-async def test_it_waits_for_the_start(state_dir: Path) -> None:
-    answers = [json_answer({"message": "No such container"}, status=404)]
-    answers += [json_answer(inspected(status)) for status in ("created", "created", "running", "exited")]
-    hold = trio.Event()
-
-    async def start(request: Request) -> None:
-        await hold.wait()
-        await plain(status=204)(request)
-
-    daemon_script = {"container_inspect": in_turn(*answers), "container_start": start}
-    async with fake_daemon(daemon_script) as daemon, DockerRunner(host=daemon.host) as runner:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(runner.detach, script("fake:1", "true"))
-            while not daemon.requests("container_start"):
-                await trio.sleep(0.01)
-            (path,) = state_dir.glob("*.json")
-            result = await runner.attach(path.stem)
-            hold.set()
-    assert (result.exit_code, result.duration) == (6, 1.25)
-    assert len(daemon.requests("container_inspect")) == 5
-
-
-async def test_a_start_that_will_never_come_is_told(state_dir: Path) -> None:
-    """The process that was to start it died before."""
-    with subprocess.Popen(["true"]) as dead:
-        pass
-    async with fake_daemon() as daemon, DockerRunner(host=daemon.host) as runner:
-        run_id = await runner.detach(script("fake:1", "true"))
-    state = stored(state_dir, run_id)
-    host, boot, _, start = state["owner"].split("/")
-    state |= {"starting": True, "owner": f"{host}/{boot}/{dead.pid}/{start}"}
-    (state_dir / f"{run_id}.json").write_text(json.dumps(state))
-    created = {"container_inspect": json_answer(inspected("created"))}
-    async with fake_daemon(created) as daemon, DockerRunner(host=daemon.host) as runner:
-        with pytest.raises(LightRunnerError, match="died before the start"):
-            await runner.attach(run_id)
-    assert daemon.requests("container_delete")
-
-
-@pytest.mark.parametrize("operation", ["container_inspect", "container_wait", "container_logs"])
-async def test_a_daemon_that_fails_is_told_and_the_run_stays(state_dir: Path, operation: str) -> None:
-    async with fake_daemon() as daemon, DockerRunner(host=daemon.host) as runner:
-        run_id = await runner.detach(script("fake:1", "true"))
-    broken = {operation: json_answer({"message": "out of order"}, status=500)}
-    async with fake_daemon(broken) as daemon, DockerRunner(host=daemon.host) as runner:
-        with pytest.raises(LightRunnerError, match="out of order") as raised:
-            await runner.attach(run_id, on_log=Lines())
-    assert raised.value.code is LightRunnerErrorCode.RUN_FAILED
-    assert stored(state_dir, run_id)["status"] == "running"
-    assert not daemon.requests("container_delete")
-
-
-async def test_detached_elsewhere_attached_here(
-    runner: DockerRunner, engine_host: str, raw: RawEngine, busybox: str
-) -> None:
-    """The process that has detached it attaches to it as well."""
-    keywords = as_keywords(busybox, f"echo up; {UNTIL_RELEASED}; exit 9")
-    async with host_process(engine_host, "detach_and_attach", keywords) as host:
-        run_id = await host.next_told(2)
-        await host.next_told(3)
-        async with trio.open_nursery() as nursery:
-            execution = await attach(nursery, runner, run_id)
-            release(raw, run_id)
-            assert (await execution.wait()).exit_code == 9
-    assert host.told[2:] == ["up", 9]
+# --- the list ---------------------------------------------------------------------------------------------------------
 
 
 async def test_the_list_is_of_the_files(runner: DockerRunner, busybox: str) -> None:

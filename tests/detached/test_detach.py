@@ -19,7 +19,7 @@ from lightrunner import (
 )
 from lightrunner.launch import Launch
 from tests.detached.detached_runs import Lines, end, exited, is_gone, is_running, name_of, script
-from tests.detached.host_process import as_keywords, told_by
+from tests.detached.host_process import as_keywords, detached_by_another
 from tests.detached.state_folder import forget_all, mode_of, state_ids, stored
 from tests.fake_daemon import Request, fake_daemon, json_answer, plain
 from tests.runs.checkpoints import cancelled_at, count_steps
@@ -49,7 +49,7 @@ async def test_the_process_may_be_gone(
     (source / "input").write_text("of the host")
     text = "echo first; cp input output; sleep 1; echo last >&2; exit 0"
     request = as_keywords(busybox, text, dir=str(source), extract=[["output", str(tmp_path / "to")]])
-    (run_id,) = await told_by(engine_host, "detach", request)
+    run_id = await detached_by_another(engine_host, request)
     lines = Lines()
     result = await runner.attach(run_id, on_log=lines)
     assert (result.exit_code, result.success, result.stdout) == (0, True, None)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio.testing
 
 from lightrunner import LightRunnerError, LightRunnerErrorCode
 from lightrunner.state import no_log_readers, reading_logs, run_lock, sweep_locks

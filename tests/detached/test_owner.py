@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-import lightrunner.owner
 from lightrunner.owner import Owner, current_owner, is_dead, is_gone, parse_owner
 
 
@@ -66,16 +65,21 @@ def test_another_host_cannot_be_judged() -> None:
         assert is_dead(mine._replace(host=host, boot="another boot", pid=1)) is None
 
 
+def unreadable(_: str) -> str:
+    """What reading a file of /proc gives where there is none."""
+    return ""
+
+
 def test_a_process_that_is_hidden_cannot_be_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     owner = current_owner()
-    monkeypatch.setattr(lightrunner.owner, "_start_time", lambda _: None)  # as with /proc mounted hidepid=2
+    monkeypatch.setattr("lightrunner.owner._read", unreadable)  # as with /proc mounted hidepid=2
     assert is_dead(owner) is None
     assert is_dead(owner._replace(pid=999_999_999)) is True
 
 
 def test_without_proc_the_number_has_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lightrunner.owner, "boot_id", lambda: "")
-    monkeypatch.setattr(lightrunner.owner, "_start_time", lambda _: None)
+    monkeypatch.setattr("lightrunner.owner.boot_id", lambda: "")
+    monkeypatch.setattr("lightrunner.owner._read", unreadable)
     owner = current_owner()
     assert (owner.boot, owner.start) == ("", "")
     assert is_dead(owner) is False

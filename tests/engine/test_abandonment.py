@@ -147,7 +147,7 @@ async def test_closing_the_client_under_a_stream_is_a_lost_connection() -> None:
 
 async def test_the_real_engine_lets_go_of_what_is_abandoned(client: EngineClient, busybox: str) -> None:
     """The daemon holds a container's lock while it sends an archive: only if it noticed, there is an inspect."""
-    script = "head -c 30000000 /dev/zero >/file; yes"
+    script = "head -c 30000000 /dev/zero >/file; while sleep 0.02; do echo tick; done"
     async with running(client, busybox, "sh", "-c", script) as container:
         for _ in range(3):
             async with client.container_logs(container, follow=True) as stream:

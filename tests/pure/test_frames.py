@@ -99,8 +99,10 @@ def test_an_error_without_end_is_not_collected() -> None:
     decoder.feed(frame("error", bytes(2**20))[:8])
     half = b"e" * (MAX_ERROR_BODY_BYTES // 2)
     assert not decoder.feed(half)
-    with pytest.raises(EngineProtocolError, match="reports an error"):
-        decoder.feed(half)
+    with pytest.raises(EngineProtocolError, match="reports an error") as caught:
+        decoder.feed(half * 3)
+    assert str(caught.value).count("e" * MAX_ERROR_BODY_BYTES) == 1
+    assert len(str(caught.value)) < MAX_ERROR_BODY_BYTES + 100
 
 
 def test_a_payload_is_handed_on_as_it_arrives() -> None:

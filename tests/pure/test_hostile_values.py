@@ -33,6 +33,7 @@ VALIDATORS: dict[str, Validator] = {
     "gpus": sizes.parse_gpus,
     "timeout": sizes.parse_timeout,
     "max_age": sizes.parse_age,
+    "size": sizes.parse_count,
     "max_extract_bytes": sizes.parse_byte_limit,
 }
 

@@ -196,11 +196,14 @@ def test_ages_that_are_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [1, GIB, 2**70])
-def test_byte_limits(value: int) -> None:
+def test_counts_and_byte_limits(value: int) -> None:
+    assert sizes.parse_count("size", value) == value
     assert sizes.parse_byte_limit("max_extract_bytes", value) == value
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 1.0, "1g", None, math.inf])
-def test_byte_limits_that_are_refused(value: object) -> None:
+def test_counts_and_byte_limits_that_are_refused(value: object) -> None:
+    with violation("size", value, "number from 1 up"):
+        sizes.parse_count("size", value)
     with violation("max_extract_bytes", value, "number of bytes from 1 up"):
         sizes.parse_byte_limit("max_extract_bytes", value)

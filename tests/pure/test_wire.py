@@ -73,7 +73,7 @@ def test_what_cannot_be_read(body: bytes) -> None:
         wire.decode(wire.CONTAINER_CREATE, "container_create", body)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(
     name=st.sampled_from(sorted(DECODERS)),
     body=json_values.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100),

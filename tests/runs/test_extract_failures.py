@@ -119,10 +119,11 @@ async def test_a_full_disk_leaves_nothing(runner: DockerRunner, busybox: str, sm
     assert picture(small_disk) == before
 
 
-async def test_a_mount_point_in_the_target_leaves_nothing_new(
+async def test_a_mount_point_in_the_target_leaves_everything_as_it_was(
     runner: DockerRunner, busybox: str, small_disk: Path
 ) -> None:
     to = small_disk.parent
+    lay_out(to, {"a": "what it replaced"})
     before = picture(to)
     script = "mkdir -p out/disk; echo a > out/a; echo b > out/disk/b; echo c > out/c"
     entry = only(await runner.run(shell(busybox, script, extract=[ExtractSpec("out", to)])))

@@ -30,10 +30,10 @@ print(children, flush=True)
 
 BURN = """
 import time
-end = time.monotonic() + 1.5
-while time.monotonic() < end:
+begin, used = time.monotonic(), time.process_time()
+while time.monotonic() < begin + 1.5:
     pass
-print(time.process_time() / 1.5)
+print((time.process_time() - used) / 1.5)
 """
 
 
@@ -94,5 +94,5 @@ async def test_cpus_are_shares_of_time(make_runner: MakeRunner, python_image: st
             assert result.stdout is not None
             used[cpus] = float(result.stdout)
     assert used[0.1] < 0.2, "of a CPU"
-    # How much more is to be had without that limit depends on who else wants it.
-    assert used[1] > 1.4 * used[0.1]
+    # By how much depends on who else on the machine wants it.
+    assert used[1] > used[0.1]

@@ -255,15 +255,15 @@ def test_a_target_below_a_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_write, room = os.write, [3]
+    room = [3]
 
-    def write(descriptor: int, data: memoryview) -> int:
+    def writev(descriptor: int, parts: list[memoryview]) -> int:
         if not room[0]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        room[0] -= (written := real_write(descriptor, data[: room[0]]))
+        room[0] -= (written := os.write(descriptor, parts[0][: room[0]]))
         return written
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "writev", writev)
     with pytest.raises(StagingError, match="No space left on device"):
         land(target, TREE)
     assert picture(tmp_path) == {}
@@ -286,6 +286,36 @@ def test_a_rename_that_fails_midway_takes_back_what_had_landed(
     with pytest.raises(StagingError, match="cross-device"):
         land(target, TREE)
     assert renamed
+    assert picture(tmp_path) == before
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_what_was_replaced_comes_back_where_a_later_rename_fails(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    (target / "sub").mkdir(parents=True)
+    (target / "a").write_text("old")
+    (target / "b").symlink_to("elsewhere")
+    before = picture(tmp_path)
+    real_rename, landed = os.rename, list[str]()
+
+    def rename(source: str, destination: str, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
+        if src_dir_fd is not None and dst_dir_fd is not None:
+            if len(landed) == 2:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            landed.append(source)
+        real_rename(source, destination, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    def link(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))  # As on a file system without hard links.
+
+    monkeypatch.setattr(os, "rename", rename)
+    if not links:
+        monkeypatch.setattr(os, "link", link)
+    names = [Entry(f"out/{name}", content=b"new") for name in ("a", "b", "c")]
+    with pytest.raises(StagingError, match="cross-device"):
+        land(target, archive(Entry("out", FOLDER), *names))
+    assert len(landed) == 2
     assert picture(tmp_path) == before
 
 

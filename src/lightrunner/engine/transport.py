@@ -23,8 +23,9 @@ CONNECT_TIMEOUT = 5.0
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A response that is read whole: a daemon with ten thousand containers lists them in less."""
 
-RECEIVE_BYTES = 64 * 1024
-"""One read of an upgraded connection. The daemon writes frames of up to 32 KiB."""
+RECEIVE_BYTES = 256 * 1024
+"""One read of an upgraded connection: what a Unix socket holds. The daemon writes frames of up to 32 KiB; a reader that
+is slower than it takes several at once, for a quarter less time than with 64 KiB."""
 
 _SWITCHING_PROTOCOLS = 101
 _CLOSE_TIMEOUT = 5.0

@@ -5,12 +5,12 @@ without a newline. A line ends at a line feed alone: a carriage return stays. UT
 stays intact, and what is not UTF-8 becomes U+FFFD. Nothing is lost and nothing is raised.
 """
 
-from typing import NamedTuple
+import msgspec
 
 from .limits import MAX_LINE_BYTES
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, frozen=True, gc=False):  # Made in a fifth of the time that a named tuple takes.
     """A line without its newline, or a piece of one: `partial` where the rest of the line is still to come."""
 
     text: str
@@ -20,6 +20,9 @@ class Piece(NamedTuple):
 _MIN_LINE_BYTES = 8
 _CONTINUATION_MASK, _CONTINUATION = 0xC0, 0x80  # RFC 3629: a byte inside a sequence is 10xxxxxx,
 _LEAD = 0xC0  # and the one that leads a sequence is 11xxxxxx.
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+"""Stands for a byte that is not UTF-8, and has three itself: a line with some is longer than its bytes were."""
 
 
 class LineSplitter:
@@ -40,18 +43,25 @@ class LineSplitter:
         if cut:
             # All lines of the block at once: decoding line by line costs four times as much. A newline is never part
             # of a longer UTF-8 sequence, so this yields the same text.
-            for line in block[: cut - 1].decode(errors="replace").split("\n"):
-                # A character has at most 4 bytes: only a line with a quarter of the limit can be over it.
-                if len(line) * 4 <= self._max:
-                    pieces.append(Piece(line))
-                else:
-                    *parts, last = self._cut(line.encode())
-                    pieces.extend(Piece(part.decode(), partial=True) for part in parts)
-                    pieces.append(Piece(last.decode()))
+            text = block[: cut - 1].decode(errors="replace")
+            if cut <= self._max and _REPLACEMENT not in text:
+                pieces.extend(map(Piece, text.split("\n")))  # None can be over the limit.
+            else:
+                self._split(text, pieces)
         if len(self._rest) > self._max:
             *parts, self._rest = self._cut(self._rest)
             pieces.extend(Piece(part.decode(errors="replace"), partial=True) for part in parts)
         return pieces
+
+    def _split(self, text: str, pieces: list[Piece]) -> None:
+        for line in text.split("\n"):
+            # A character has at most 4 bytes: only a line with a quarter of the limit can be over it.
+            if len(line) * 4 <= self._max:
+                pieces.append(Piece(line))
+            else:
+                *parts, last = self._cut(line.encode())
+                pieces.extend(Piece(part.decode(), partial=True) for part in parts)
+                pieces.append(Piece(last.decode()))
 
     def close(self) -> list[Piece]:
         """The last line, where the stream did not end with a newline."""

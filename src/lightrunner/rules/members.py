@@ -38,7 +38,10 @@ def landing_parts(name: str) -> tuple[str, ...]:
         raise MemberError(f"{shown_name(name)} contains '..'")
     if len(parts) > MAX_MEMBER_DEPTH:
         raise MemberError(f"{shown_name(name)} is {len(parts)} folders deep, more than {MAX_MEMBER_DEPTH}")
-    if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for part in parts):
+    # A character has at most 4 bytes: the parts of a short name need no look.
+    if len(name) * 4 > MAX_NAME_BYTES and any(
+        len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for part in parts
+    ):
         raise MemberError(f"{shown_name(name)} has a part longer than {MAX_NAME_BYTES} bytes")
     return parts[1:]
 

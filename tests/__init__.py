@@ -1,7 +1,12 @@
 """The tests. Those of `pure` need no engine; the others run on a real one, which conftest.py starts.
 
-pure/    rules, frames, wire structs: what does no I/O, at 100 % branch coverage
-engine/  lightrunner.engine, operation by operation
-runs/    whole runs through DockerRunner, and the runs that go wrong
-tools/   the private engine and the images that the rest stands on
+pure/     rules, frames, wire structs: what does no I/O, at 100 % branch coverage
+engine/   lightrunner.engine, operation by operation
+staging/  what lands on a host's disk, whatever the archive: no engine either
+runs/     whole runs through DockerRunner, and the runs that go wrong
+detached/ runs that outlive their process, attaching, reaping
+warm/     warm pools and prepared networks, under the contract of cold runs
+tools/    the private engine and the images that the rest stands on
+
+fake_daemon.py  a scripted daemon, for faults that a real one will not produce on demand
 """

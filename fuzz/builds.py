@@ -42,7 +42,7 @@ class BuilderChecks:
         if not taken:
             return
         _, answer = self._build(dockerfile(_PRINTER, taken))
-        output = "".join(json.loads(line).get("stream", "") for line in answer.splitlines())
+        output = "".join(json.loads(line).get("stream", "") for line in answer.split("\r\n") if line)
         total = len(taken) + 1
         pattern = rf"Step 1/{total} : FROM {_PRINTER}\n ---> {_ID}\n"
         for number, step in enumerate(taken, 2):

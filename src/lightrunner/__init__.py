@@ -16,10 +16,10 @@ launch.py      everything up to the start
 attendance.py  from the start to the result
 lifecycle.py   one run, in order: start reading here
 execution.py   the handle of a run under way                   tasks.py      child tasks, bare exceptions, Ctrl-C
-warm.py        containers that wait for their run            stock.py      single-use things that are kept ready
+warm.py        containers that wait for their run             stock.py      single-use things that are kept ready
 holders.py     prepared networks                              leases.py     which network a run gets
 detached.py    runs that outlive their process                 finishing.py  how such a run ends
-state.py       what is kept of them
+state.py       what is kept of them                           logs.py       the daemon's log of them
 owner.py       whose run it is, and whether that process lives reaping.py    orphans
 runner.py      DockerRunner: the face                          sync.py       run_sync
 """

@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 import trio
@@ -76,7 +78,7 @@ class Execution:
             return
         self._stopping += 1
         try:
-            with invalid_request():
+            with _refused_signal(signal):
                 was_sent = await self.kill_as_cancelled(signal)
             self._cancelled = self._cancelled or (was_sent and not self._sealed)
         finally:
@@ -141,10 +143,6 @@ class Execution:
                 await self._engine.container_kill(self.container_id, signal=signal)
             except (EngineNotFound, EngineConflict):
                 return False
-            except EngineResponseError as error:
-                if error.status == HTTPStatus.BAD_REQUEST:
-                    raise RuleViolation("signal", signal, error.message) from error
-                raise
         return True
 
     async def kill_as_cancelled(self, signal: str) -> bool:
@@ -182,6 +180,19 @@ class Execution:
         except EngineNotFound:
             return False
         return state.running and state.paused == paused
+
+
+@contextmanager
+def _refused_signal(signal: str) -> Generator[None]:
+    """A signal that the daemon does not know is the caller's mistake, not a failed run."""
+    try:
+        yield
+    except LightRunnerError as error:
+        cause = error.__cause__
+        if isinstance(cause, EngineResponseError) and cause.status == HTTPStatus.BAD_REQUEST:
+            with invalid_request():
+                raise RuleViolation("signal", signal, cause.message) from cause
+        raise
 
 
 def _check_stop(signal: object, grace: object) -> None:

@@ -2,7 +2,7 @@
 
 from .engine import EngineClient, EngineNotFound, ProgressMessage
 from .engine.wire import ImageInspectResponse
-from .errors import LightRunnerErrorCode, mapped_errors
+from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from .models import Progress, ProgressCallback
 from .rules.names import ImageReference
 
@@ -28,7 +28,12 @@ async def ensure_image(
                 on_progress(progress_of(message))
 
         await engine.image_pull(image.name, tag=image.pull_tag, platform=platform, on_progress=report)
-        return await engine.image_inspect(image.text)
+        found = await engine.image_inspect(image.text)
+    if platform is not None and not _is_of(found, platform):
+        # A registry's image of a single platform comes whatever was asked for, and 20.10 builds on it.
+        message = f"{image.text} is of {found.os}/{found.architecture}, and there is none of {platform}"
+        raise LightRunnerError(LightRunnerErrorCode.IMAGE_PULL_FAILED, message, docker_op="image_create")
+    return found
 
 
 def progress_of(message: ProgressMessage) -> Progress:

@@ -7,6 +7,7 @@ read within 2 s of the exit.
 import inspect
 import time
 from collections import deque
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -15,7 +16,7 @@ from .engine import OutputPiece
 from .engine.frames import StreamName
 from .models import LogCallback, LogLine
 from .rules.limits import LOG_BUFFER_BYTES, MAX_CAPTURE_BYTES
-from .rules.lines import LineSplitter, Piece
+from .rules.lines import LineSplitter
 
 _PIECE_OVERHEAD_BYTES = 256
 """What holding one piece costs beside its bytes. A container that writes single bytes must not cost gigabytes."""
@@ -92,7 +93,8 @@ class Output:
 
     async def deliver(self, on_log: LogCallback) -> None:
         """Give each line to the callback, in order for each stream, until the output has ended and all is given."""
-        splitters: dict[StreamName, LineSplitter] = {"stdout": LineSplitter(), "stderr": LineSplitter()}
+        streams: tuple[StreamName, ...] = ("stdout", "stderr")
+        splitters = {stream: LineSplitter(make=partial(LogLine, stream)) for stream in streams}
         while self._held or not self._ended:
             if not self._held:
                 await self._news.park()
@@ -100,15 +102,15 @@ class Output:
             piece = self._held.popleft()
             self._held_bytes -= _cost(piece)
             self._room.unpark_all()
-            await _call(on_log, piece.stream, splitters[piece.stream].feed(piece.data))
-        for stream, splitter in splitters.items():
-            await _call(on_log, stream, splitter.close())
+            await _call(on_log, splitters[piece.stream].feed(piece.data))
+        for splitter in splitters.values():
+            await _call(on_log, splitter.close())
 
 
-async def _call(on_log: LogCallback, stream: StreamName, pieces: list[Piece]) -> None:
+async def _call(on_log: LogCallback, lines: list[LogLine]) -> None:
     turn_ends = time.monotonic() + _TURN
-    for piece in pieces:
-        outcome = on_log(LogLine(stream, piece.text, piece.partial))
+    for line in lines:
+        outcome = on_log(line)
         if outcome is not None and inspect.isawaitable(outcome):
             await outcome
         if time.monotonic() >= turn_ends:

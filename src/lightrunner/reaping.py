@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import cast
@@ -55,17 +54,15 @@ async def reap(engine: EngineClient, age: float, *, dry_run: bool) -> ReapResult
             for summary in await engine.container_list(all=True, filters=_RUNS)
             if await _reap_or_log(engine, summary, age, dry_run=dry_run)
         ]
-        volumes = await reap_volumes(engine, age, dry_run=dry_run, leaving=containers)
+        volumes = await reap_volumes(engine, age, dry_run=dry_run)
     if not dry_run:
         await trio.to_thread.run_sync(_sweep_state_dir)
     return ReapResult(tuple(containers), volumes)
 
 
-async def reap_volumes(
-    engine: EngineClient, age: float, *, dry_run: bool = False, leaving: Collection[str] = ()
-) -> tuple[str, ...]:
-    """Volumes of runs that have no container any more; `leaving` are containers that a dry run only listed."""
-    present = {_name(summary) for summary in await engine.container_list(all=True, filters=_RUNS)}.difference(leaving)
+async def reap_volumes(engine: EngineClient, age: float, *, dry_run: bool = False) -> tuple[str, ...]:
+    """Volumes of runs that have no container. (Those of the others go with their containers.)"""
+    present = {_name(summary) for summary in await engine.container_list(all=True, filters=_RUNS)}
     removed: list[str] = []
     for volume in await engine.volume_list(filters=_RUNS):
         if volume.name in present or not _is_orphan(volume, age):

@@ -187,6 +187,12 @@ def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
             if not data:
                 raise SeedError(f"{path}: changed while it was read: it is shorter than {before.st_size} bytes")
             left -= len(data)
+            if len(data) == _CHUNK_BYTES:  # As it is: it would be copied twice.
+                if archive:
+                    yield bytes(archive)
+                    archive.clear()
+                yield data
+                continue
             archive += data
             if len(archive) >= _CHUNK_BYTES:
                 yield bytes(archive)

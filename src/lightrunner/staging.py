@@ -65,7 +65,6 @@ class Staging:
         self._descriptor = -1
         self._left = 0
         self._unwritten: list[memoryview] = []
-        self._member_name = ""
         self._parent: tuple[str, ...] = ()  # A folder that is staged. All of them would be 400 MB for 1 GiB of headers.
         self._landed: list[str] = []
         self._replaced: list[tuple[str, str]] = []  # Where it is kept, and where it belongs.
@@ -100,21 +99,24 @@ class Staging:
 
     def feed(self, chunks: Iterable[bytes]) -> None:
         """Stage more of the archive."""
+        beginning = ""  # The member whose file or folder is being made.
         try:
             for chunk in chunks:
                 self.received_bytes += len(chunk)
                 self._count(len(chunk))
                 for event in self._decoder.feed(chunk):
                     if isinstance(event, Member):
-                        self._member_name = event.name
+                        beginning = event.name
                         self._begin(event)
+                        beginning = ""
                     else:
                         self._write(event)
             self._flush()
         except (TarError, MemberError) as error:
             raise StagingError(str(error)) from error
         except OSError as error:
-            raise StagingError(f"{shown_name(self._member_name)}: {error.strerror or error}") from error
+            what = shown_name(beginning) if beginning else self._file_name
+            raise StagingError(f"{what}: {error.strerror or error}") from error
 
     def land(self) -> None:
         """The archive is complete: look for conflicts, then rename everything in."""

@@ -24,8 +24,12 @@ from .rules.limits import BUILD_TAIL_BYTES, CACHE_KIND, LABEL_KIND
 from .rules.lines import LineSplitter, Piece
 from .spec import RunPlan
 
-_BUILDERS_OWN = re.compile(r"(?:Step \d+/\d+ : .*| ---> .*|Removing intermediate container [0-9a-f]+)\n")
-"""What the builder says of itself, each in a message of its own; the rest is output of the steps."""
+_BUILDERS_OWN = re.compile(r"(?: ---> .*|Removing intermediate container [0-9a-f]+)\n")
+"""What the builder says of itself, each in a message of its own, and so "Step 2/4 : …"; the rest the steps say."""
+_STDERR = re.compile("\x1b\\[91m(.*)\x1b\\[0m", re.DOTALL)
+"""A message with what a step wrote to stderr: the builder makes it red."""
+
+_SHOWN_CHARACTERS = 200  # Of a step, which may have 64 KiB.
 
 _locks: trio.lowlevel.RunVar[dict[tuple[str, str], trio.Lock]] = trio.lowlevel.RunVar("lightrunner-builds")
 """One lock for each daemon and tag, for all runners of this event loop: the second request waits for the first."""
@@ -90,7 +94,7 @@ async def _build(
         except trio.TooSlowError:
             raise log.failure(f"no end within {build_timeout:g} s (build_timeout)") from None
         except EngineResponseError as error:
-            raise log.failure(error.message) from error
+            raise log.failure(error.message or "no reason given") from error
         finally:
             log.close()
         return await engine.image_inspect(tag)
@@ -102,7 +106,7 @@ class _BuildLog:
     def __init__(self, steps: tuple[str, ...], on_progress: ProgressCallback | None) -> None:
         self._steps = steps
         self._on_progress = on_progress
-        self._lines = LineSplitter()
+        self._lines = {"stdout": LineSplitter(), "stderr": LineSplitter()}
         self._running = -1  # The index of the step that runs.
         self._tail = b""
 
@@ -112,26 +116,32 @@ class _BuildLog:
             if message.status and self._on_progress is not None:
                 self._on_progress(progress_of(message))
             return
-        text = message.stream.encode()
-        if self._begins_next_step(message.stream):
+        is_next_step = self._begins_next_step(message.stream)
+        if is_next_step:
             self._running += 1
             self._tail = b""
-        if _BUILDERS_OWN.fullmatch(message.stream):
-            self._report(self._lines.close())  # A step's last line may have had no newline.
-        else:
-            self._tail = (self._tail + text)[-BUILD_TAIL_BYTES:]
-        self._report(self._lines.feed(text))
+        if is_next_step or _BUILDERS_OWN.fullmatch(message.stream):
+            self.close()  # A step's last line may have had no newline.
+            self._report(self._lines["stdout"].feed(_bytes(message.stream)))
+            return
+        stderr = _STDERR.fullmatch(message.stream)
+        text = _bytes(stderr[1] if stderr else message.stream)
+        self._tail = (self._tail + text)[-BUILD_TAIL_BYTES:]
+        self._report(self._lines["stderr" if stderr else "stdout"].feed(text))
 
     def close(self) -> None:
-        """The stream has ended."""
-        self._report(self._lines.close())
+        """The stream has ended, or the step has: what was left without a newline is a line."""
+        for lines in self._lines.values():
+            self._report(lines.close())
 
     def failure(self, reason: str) -> LightRunnerError:
         """The error of a build that failed: the step that ran, what the builder says of it, the end of its output."""
         if self._running < 0:
             where = "before its first step"
         else:
-            where = f"in step {self._running + 1} of {len(self._steps)} ({self._steps[self._running]!r})"
+            step = self._steps[self._running]
+            step = step if len(step) <= _SHOWN_CHARACTERS else f"{step[:_SHOWN_CHARACTERS]}…"
+            where = f"in step {self._running + 1} of {len(self._steps)} ({step!r})"
         tail = self._tail.decode(errors="replace").strip()
         shown = f"\nThe end of its output:\n{tail}" if tail else ""
         message = f"the build failed {where}: {reason}{shown}"
@@ -150,6 +160,10 @@ class _BuildLog:
         if self._on_progress is not None:
             for piece in pieces:
                 self._on_progress(Progress(status=piece.text))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="replace")  # JSON can hold lone surrogates. A daemon sends none.
 
 
 def _context(content: bytes) -> bytes:

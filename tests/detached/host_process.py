@@ -59,7 +59,7 @@ class HostProcess:
 @asynccontextmanager
 async def host_process(engine_host: str, action: str, keywords: Mapping[str, object]) -> AsyncGenerator[HostProcess]:
     """A process that does this. The block ends when the process has ended; one that leaves it by an error kills it."""
-    environment = os.environ | {"DOCKER_HOST": engine_host, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"DOCKER_HOST": engine_host, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
     command = [sys.executable, "-m", "tests.detached.host_program", action, json.dumps(keywords)]
     process = await trio.lowlevel.open_process(
         command,

@@ -26,8 +26,8 @@ def tell(value: object) -> None:
 
 def request_of(fields: dict[str, Any]) -> RunRequest:
     """A request from JSON, where an extract is a pair of paths."""
-    extract = [ExtractSpec(*entry) for entry in fields.get("extract", [])]
-    return RunRequest(**fields | {"extract": extract})
+    given: dict[str, Any] = fields | {"extract": [ExtractSpec(*entry) for entry in fields.get("extract", [])]}
+    return RunRequest(**given)
 
 
 async def detach(**fields: Any) -> None:

@@ -28,7 +28,7 @@ def on(signal: str, command: str) -> str:
 
 @pytest.fixture(params=["attached", "detached", "attached to again", "detached by another process"])
 def started(request: pytest.FixtureRequest, runner: DockerRunner, engine_host: str, busybox: str) -> Started:
-    """A run whose first line has come, in each of the ways: ``async with started(script, **fields) as execution``."""
+    """Each way to begin a run. As a context manager it gives the handle, as soon as the first line has come."""
 
     async def begin(nursery: trio.Nursery, text: str, ready: trio.Event, **fields: Any) -> Execution:
         def on_log(_: LogLine) -> None:

@@ -1,4 +1,4 @@
-"""Setup steps: what is accepted, what is refused and why, and what is made of them. fuzz/dockerfiles.py goes further."""
+"""Setup steps: what is accepted, what is refused and why, and what is made of them; fuzz/ goes further."""
 
 import hashlib
 
@@ -52,6 +52,7 @@ REFUSED = [
     ("cat <<'EOF'", HEREDOC),
     ('cat <<"E F" && x', HEREDOC),
     ("cat <<$x", HEREDOC),
+    ('cat \\"a <<EOF', HEREDOC),
     ("cat << EOF", HEREDOC),
     ("cat <<\tEOF", HEREDOC),
     ("cat <<- EOF", HEREDOC),

@@ -33,7 +33,7 @@ def gate_script(nonce: str) -> str:
 
     Where `env` is has to be known before the request's PATH holds. An image's TMOUT would end bash's waiting.
     """
-    return f'set -- "\n" "$(command -v env)"; echo {nonce}; TMOUT= read -r {_SCRIPT} && eval "${_SCRIPT}"; exit 0'
+    return f'set -- "\n" "$(command -v env)"; echo {nonce}; IFS= TMOUT= read -r {_SCRIPT} && eval "${_SCRIPT}"; exit 0'
 
 
 def dispatch_script(command: Sequence[str], env: Sequence[str], image_env: Sequence[str], *, has_input: bool) -> bytes:

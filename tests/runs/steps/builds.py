@@ -2,7 +2,7 @@
 
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 from lightrunner import Progress, RunRequest
 from lightrunner.rules.limits import CACHE_KIND, CACHE_REPOSITORY, LABEL_KIND
@@ -26,11 +26,13 @@ class Lines:
         self.times: list[float] = []
 
     def __call__(self, message: Progress) -> None:
+        """Keep a message."""
         self.messages.append(message)
         self.times.append(time.monotonic())
 
     @property
     def texts(self) -> list[str]:
+        """The messages' texts: a build's lines."""
         return [message.status for message in self.messages]
 
     def time_of(self, text: str) -> float:
@@ -63,8 +65,8 @@ class Daemon:
 
     def tags(self) -> list[str]:
         """The cache images' names."""
-        images = self.raw.images()
-        return [tag for image in images for tag in image["RepoTags"] or [] if tag.startswith(f"{CACHE_REPOSITORY}:")]
+        names: list[str] = [name for image in self.raw.images() for name in cast("list[str]", image["RepoTags"] or [])]
+        return [name for name in names if name.startswith(f"{CACHE_REPOSITORY}:")]
 
     def remove_images(self) -> None:
         """Remove all of them, by every name that they have."""

@@ -22,6 +22,13 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def unusable_state_dir(state_dir: Path) -> Path:
+    """The state folder cannot be made: a file is in its place. (Root may write whatever the modes say.)"""
+    state_dir.write_text("a file")
+    return state_dir
+
+
+@pytest.fixture
 def daemon(daemon_clean: RawEngine) -> Iterator[Daemon]:
     """What the daemon did and holds. After the test no container is there, and the test's images are removed."""
     daemon = Daemon(daemon_clean)

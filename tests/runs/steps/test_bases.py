@@ -61,12 +61,12 @@ async def test_the_engines_platform_by_name(runner: DockerRunner, busybox: str, 
     platform = f"{found['Os']}/{found['Architecture']}"
     request = with_steps(busybox, "echo made > /file", script="cat /file", platform=platform)
     assert (await runner.run(request)).stdout == b"made\n"
-    assert await runner.prepare(with_steps(busybox, "echo made > /file")) not in {None, await runner.prepare(request)}
+    assert await runner.prepare(with_steps(busybox, "echo made > /file")) != await runner.prepare(request)
 
 
 @pytest.mark.usefixtures("digest")
 async def test_another_platform(runner: DockerRunner, registry: Registry, daemon: Daemon) -> None:
-    with pytest.raises(LightRunnerError, match="s390x|platform|manifest") as raised:
+    with pytest.raises(LightRunnerError, match="linux/s390x") as raised:
         await runner.run(with_steps(f"{registry.address}/{NAME}:1", "true", platform="linux/s390x"))
-    assert raised.value.code in {LightRunnerErrorCode.IMAGE_PULL_FAILED, LightRunnerErrorCode.BUILD_FAILED}
+    assert raised.value.code is LightRunnerErrorCode.IMAGE_PULL_FAILED
     assert daemon.tags() == []

@@ -109,10 +109,8 @@ async def test_an_age_that_is_none(runner: DockerRunner, max_age: float) -> None
     assert raised.value.code is LightRunnerErrorCode.INVALID_REQUEST
 
 
-async def test_a_state_folder_that_cannot_be_read_keeps_nothing_from_being_cleaned(
-    runner: DockerRunner, busybox: str, state_dir: Path
-) -> None:
-    state_dir.write_text("a file in the place of the folder")
+@pytest.mark.usefixtures("unusable_state_dir")
+async def test_without_recorded_uses_the_cleanup_goes_on(runner: DockerRunner, busybox: str) -> None:
     tag = await runner.prepare(with_steps(busybox, "true"))
     assert (await runner.cleanup_orphan_cache(HOUR)).removed == ()
     assert (await runner.cleanup_orphan_cache(0)).removed == (tag,)

@@ -66,7 +66,7 @@ def test_a_foreign_file_counts_as_empty(
 
 
 def test_processes_do_not_lose_each_others_entries(state_dir: Path) -> None:
-    tags = [[f"{process}-{number}" for number in range(20)] for process in range(4)]
+    tags = [[f"{process}-{number}" for number in range(10)] for process in range(4)]
     processes = [subprocess.Popen([sys.executable, "-c", RECORD, *some]) for some in tags]
     assert [process.wait() for process in processes] == [0] * len(tags)
     assert last_uses().keys() == {tag for some in tags for tag in some}

@@ -8,11 +8,12 @@ import pytest
 import trio
 import trio.testing
 
-from lightrunner import DockerRunner, LightRunnerError, RunRequest, RunResult
+from lightrunner import DockerRunner, LightRunnerError, RunRequest, RunResult, steps
 from lightrunner.cache_usage import last_uses
 from tests.runs.conftest import MakeRunner
 from tests.runs.steps.builds import Daemon, with_steps
 
+build_locks = steps._locks.get  # pyright: ignore[reportPrivateUsage] - that nothing piles up shows nowhere else
 PREPARE = """
 import sys, trio
 from lightrunner import DockerRunner, RunRequest
@@ -80,6 +81,7 @@ async def test_where_the_first_fails_the_second_tries(runner: DockerRunner, busy
         nursery.start_soon(prepare)
         nursery.start_soon(prepare)
     assert len(errors) == 2
+    assert not build_locks()
     assert all("returned a non-zero code: 5" in error.message for error in errors)
 
 

@@ -21,7 +21,7 @@ async def test_a_failing_step_is_told(runner: DockerRunner, busybox: str, daemon
     pattern = (
         r"the build failed in step 2 of 3 \('echo to stdout; echo to stderr >&2; printf last; exit 7'\): "
         r"The command '/bin/sh -c echo to stdout; .*' returned a non-zero code: 7\n"
-        r"The end of its output:\nto stdout\nto stderr\nlast"
+        r"The end of its output:\n(to stdout\nlast ?to stderr|to stderr\nto stdout\nlast|to stdout\nto stderr\nlast)"
     )
     assert re.fullmatch(pattern, error.message), error.message
     assert {"fine", "to stdout", "to stderr", "last"} <= set(lines.texts)

@@ -98,11 +98,10 @@ async def test_uses_are_recorded(runner: DockerRunner, busybox: str) -> None:
 
 
 async def test_no_run_is_lost_where_uses_cannot_be_recorded(
-    runner: DockerRunner, busybox: str, state_dir: Path, caplog: pytest.LogCaptureFixture
+    runner: DockerRunner, busybox: str, unusable_state_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state_dir.write_text("a file in the place of the folder")
     with caplog.at_level(logging.WARNING, "lightrunner"):
         result = await runner.run(with_steps(busybox, "true", script="echo ran"))
     assert result.stdout == b"ran\n"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert str(state_dir) in caplog.text
+    assert str(unusable_state_dir) in caplog.text

@@ -1,9 +1,22 @@
-"""A look into the state folder, past the library."""
+"""A look into the state folder, past the library, and states to put there."""
 
 import json
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from lightrunner import RunState
+
+MOMENT = datetime(2024, 5, 6, 7, 8, 9, 123000, UTC)
+
+
+def running(run_id: str = "run-1", **fields: Any) -> RunState:
+    """A run that has started."""
+    name = f"light-runner-{run_id}"
+    always: dict[str, Any] = {"id": run_id, "container": name, "volume": name, "image": "busybox", "workdir": "/app"}
+    always |= {"started_at": MOMENT, "status": "running"}
+    return RunState(**always | fields)
 
 
 def leftovers(folder: Path) -> set[str]:

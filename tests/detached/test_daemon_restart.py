@@ -1,22 +1,17 @@
 """The daemon dies under runs and comes back: attached ones end with a typed error, detached ones are found again."""
 
-import os
-import signal
-import subprocess
-import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunRequest, list_states
 from tests.conftest import ours
-from tests.detached.detached_runs import UNTIL_RELEASED, exited, is_running, release, script
+from tests.detached.detached_runs import UNTIL_RELEASED, Lines, exited, is_running, name_of, release, script
+from tests.detached.restored_daemon import daemon_away, restoring_engine
 from tests.runs.host_folders import wait_until
 from tools.images import ensure_busybox
-from tools.private_engine import PrivateEngine, answers
+from tools.private_engine import PrivateEngine
 from tools.raw_engine import RawEngine
 
 pytestmark = pytest.mark.private_engine
@@ -30,13 +25,6 @@ LOST = {LightRunnerErrorCode.DOCKER_UNREACHABLE, LightRunnerErrorCode.RUN_FAILED
 @pytest.fixture
 def engine() -> Iterator[PrivateEngine]:
     with PrivateEngine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def restoring_engine() -> Iterator[PrivateEngine]:
-    """One whose containers outlive its daemon."""
-    with PrivateEngine(config={"live-restore": True}) as engine:
         yield engine
 
 
@@ -70,7 +58,7 @@ async def test_the_daemon_and_its_containers_are_killed(engine: PrivateEngine) -
             engine.start()
         assert set(codes) <= LOST
         assert len(codes) == ATTACHED
-        names = {f"light-runner-{run_id}" for run_id in detached}
+        names = {name_of(run_id) for run_id in detached}
         assert {thing.split()[1] for thing in ours(raw)} == names, "what was attached is gone already"
 
         assert {state.id for state in list_states()} == set(detached)
@@ -132,7 +120,30 @@ async def test_a_daemon_that_stays_away_leaves_the_rest_to_the_reaper(
         engine.start()
         assert len(ours(raw)) == 2
         assert (await runner.reap_orphans()).containers == (), "its process lives"
-    monkeypatch.setattr("lightrunner.owner._start_time", lambda _: "of another process")
+    monkeypatch.setattr("lightrunner.owner.boot_id", lambda: "of the next boot")
     async with DockerRunner(host=engine.host) as runner:
         assert len((await runner.reap_orphans()).containers) == 1
     assert ours(raw) == set()
+
+
+async def test_containers_that_outlive_their_daemon() -> None:
+    """live-restore: a detached run does not notice; an attached one has lost its output, and ends."""
+    codes: list[LightRunnerErrorCode] = []
+    with restoring_engine() as (engine, stack):
+        raw = RawEngine(engine.host)
+        image = ensure_busybox(raw)
+        async with DockerRunner(host=engine.host) as runner:
+            run_id = await runner.detach(script(image, f"echo early; {UNTIL_RELEASED}; echo late; exit 5"))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lost, runner, script(image, "sleep 300"), codes)
+                await wait_until(lambda: len(raw.containers(all=False)) == 2)
+                with daemon_away(engine, stack):
+                    await trio.sleep(AWAY)
+            assert set(codes) <= LOST
+            assert is_running(raw, run_id)
+            assert {thing.split()[1] for thing in ours(raw)} == {name_of(run_id)}
+            release(raw, run_id)
+            lines = Lines()
+            result = await runner.attach(run_id, on_log=lines)
+            assert (result.exit_code, lines.texts) == (5, ["early", "late"])
+            assert ours(raw) == set()

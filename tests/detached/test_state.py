@@ -4,30 +4,30 @@ import json
 import logging
 import math
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import pytest
 
-from lightrunner import ExtractResult, RunState, list_states, read_state
+from lightrunner import (
+    DockerRunner,
+    ExtractResult,
+    LightRunnerError,
+    LightRunnerErrorCode,
+    ReapResult,
+    RunRequest,
+    RunState,
+    list_states,
+    read_state,
+)
 from lightrunner.state import StoredExtract, StoredExtracted, from_stored, to_stored, write_state
 from lightrunner.statedir import state_dir as current_state_dir
 from lightrunner.statedir import sweep_temporary_files, write_whole
-from tests.detached.state_folder import forget_all, leftovers, mode_of, state_ids, store, stored
+from tests.detached.state_folder import MOMENT, leftovers, mode_of, running, state_ids, stored
+from tests.fake_daemon import fake_daemon
 
-MOMENT = datetime(2024, 5, 6, 7, 8, 9, 123000, UTC)
 DEAD_PID = 999_999_999
-
-
-def running(run_id: str = "run-1", **fields: Any) -> RunState:
-    """A run that has started."""
-    name = f"light-runner-{run_id}"
-    always: dict[str, Any] = {"id": run_id, "container": name, "volume": name, "image": "busybox", "workdir": "/app"}
-    always |= {"started_at": MOMENT, "status": "running"}
-    return RunState(**always | fields)
 
 
 FINISHED = running(
@@ -116,6 +116,31 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert current_state_dir() == tmp_path / ".light-runner" / "state"
     monkeypatch.setenv("LIGHT_RUNNER_STATE_DIR", "")
     assert current_state_dir() == tmp_path / ".light-runner" / "state"
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without an entry, as containers have them, and without HOME."""
+
+    def fail(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("LIGHT_RUNNER_STATE_DIR")
+    monkeypatch.setattr(Path, "expanduser", fail)
+
+
+@pytest.mark.usefixtures("homeless")
+async def test_without_a_home_there_are_no_states() -> None:
+    assert list_states() == []
+    assert read_state("run-1") is None
+    async with fake_daemon() as daemon, DockerRunner(host=daemon.host) as runner:
+        assert await runner.reap_orphans() == ReapResult((), ())
+        with pytest.raises(LightRunnerError, match="LIGHT_RUNNER_STATE_DIR") as raised:
+            await runner.detach(RunRequest(image="fake:1", network="none"))
+        assert raised.value.code is LightRunnerErrorCode.STATE_FAILED
+        with pytest.raises(LightRunnerError) as raised:
+            await runner.attach("run-1")
+        assert raised.value.code is LightRunnerErrorCode.RUN_NOT_FOUND
 
 
 def test_nobody_else_may_look(state_dir: Path) -> None:
@@ -246,91 +271,3 @@ def test_an_error_that_names_a_file_which_is_not_utf8() -> None:
     assert state is not None
     assert state.extracted is not None
     assert from_stored(state.extracted[0]).error == "\\udcff is in the way"
-
-
-# --- the time that is left --------------------------------------------------------------------------------------------
-
-
-class Clocks:
-    """Both of the machine's clocks, stopped, and the id of its boot."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.wall = datetime.now(UTC)
-        self.since_boot = 1000.0
-        self.boot = "this boot"
-        patch.setattr("lightrunner.state.datetime", SimpleNamespace(now=self.now, max=datetime.max))  # noqa: DTZ901
-        patch.setattr("lightrunner.state.boot_id", lambda: self.boot)
-        patch.setattr("lightrunner.state._since_boot", lambda: self.since_boot)
-
-    def now(self, _: object) -> datetime:
-        """What `datetime.now` says."""
-        return self.wall
-
-    def pass_by(self, seconds: float) -> None:
-        """Time as it is meant to be."""
-        self.wall += timedelta(seconds=seconds)
-        self.since_boot += seconds
-
-
-@pytest.fixture
-def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
-    return Clocks(monkeypatch)
-
-
-def started(timeout: float | None) -> RunState:
-    """A run that has started now, once through the file."""
-    write_state(running(timeout=timeout, starting=True).started())
-    state = read_state("run-1")
-    assert state is not None
-    assert not state.starting
-    return state
-
-
-def test_time_passes(clocks: Clocks) -> None:
-    state = started(10.0)
-    assert state.seconds_left() == pytest.approx(10.0)
-    clocks.pass_by(9.0)
-    assert state.seconds_left() == pytest.approx(1.0)
-    clocks.pass_by(2.0)
-    assert state.seconds_left() == pytest.approx(-1.0)
-
-
-@pytest.mark.parametrize("jump", [timedelta(days=400), timedelta(days=-400)])
-def test_the_wall_clock_may_jump(clocks: Clocks, jump: timedelta) -> None:
-    state = started(10.0)
-    clocks.wall += jump
-    clocks.pass_by(4.0)
-    assert state.seconds_left() == pytest.approx(6.0)
-
-
-def test_after_another_boot_the_wall_clock_holds(clocks: Clocks) -> None:
-    state = started(1000.0)
-    clocks.boot = "the next boot"
-    clocks.since_boot = 5.0
-    clocks.wall += timedelta(seconds=400.0)
-    assert state.seconds_left() == pytest.approx(600.0)
-
-
-def test_a_start_that_was_not_noted_counts_from_the_file(clocks: Clocks) -> None:
-    state = running(timeout=10.0, starting=True, started_at=clocks.wall)
-    clocks.pass_by(4.0)
-    assert state.seconds_left() == pytest.approx(6.0)
-
-
-def test_without_a_timeout_there_is_always_time(clocks: Clocks) -> None:
-    state = started(None)
-    clocks.pass_by(1e9)
-    assert state.seconds_left() == math.inf
-    assert state.deadline is None
-
-
-@pytest.mark.parametrize("timeout", [1e12, 1e300])
-def test_a_timeout_beyond_the_calendar(clocks: Clocks, state_dir: Path, timeout: float) -> None:
-    state = started(timeout)
-    clocks.pass_by(1000.0)
-    assert state.seconds_left() >= 1e11
-    store(state_dir, "run-1", bootDeadline=None)
-    by_wall_clock = read_state("run-1")
-    assert by_wall_clock is not None
-    assert by_wall_clock.seconds_left() >= 1e11
-    forget_all(state_dir)

@@ -1,9 +1,10 @@
 """The stock of single-use things, on a clock of its own: when it makes them, who gets them, and that none is left."""
 
+import functools
 import itertools
 import logging
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -28,9 +29,10 @@ class Factory:
         self.existing: set[int] = set()
         self.dead: set[int] = set()
         self.attempts: list[float] = []
-        self.failure: LightRunnerError | None = None
+        self.failure: Exception | None = None
 
     async def make(self) -> int:
+        """Take a while, and leave nothing where it fails or is cancelled."""
         self.attempts.append(trio.current_time())
         number = next(self.numbers)
         self.existing.add(number)
@@ -46,11 +48,13 @@ class Factory:
         return number
 
     async def discard(self, number: int) -> None:
+        """As the removal of a run: shielded, and once more does no harm."""
         with trio.CancelScope(shield=True):
             await trio.sleep(DISCARD)
         self.existing.discard(number)
 
     def is_usable(self, number: int) -> bool:
+        """Whether it has not died."""
         return number not in self.dead
 
     @asynccontextmanager
@@ -65,10 +69,18 @@ class Factory:
 
 
 @pytest.fixture
-def factory(autojump_clock: trio.testing.MockClock) -> Factory:
-    """Under a clock that jumps to what is next."""
-    assert autojump_clock
+def factory() -> Factory:
     return Factory()
+
+
+def jumping(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a test on a clock that jumps to whatever is next. (pytest-trio wants it to be the test's own argument.)"""
+
+    @functools.wraps(test)
+    def run(**fixtures: object) -> None:
+        trio.run(functools.partial(test, **fixtures), clock=trio.testing.MockClock(autojump_threshold=0))
+
+    return run
 
 
 async def use(stock: Stock[int], seconds: float = 0.0) -> int:
@@ -79,7 +91,12 @@ async def use(stock: Stock[int], seconds: float = 0.0) -> int:
     return number
 
 
-async def take_all(stock: Stock[int]) -> list[int]:
+async def expect_failure(stock: Stock[int], reason: str) -> None:
+    with pytest.raises(LightRunnerError, match=reason):
+        await stock.wait_take()
+
+
+def take_all(stock: Stock[int]) -> list[int]:
     """All that are ready now."""
     taken = list[int]()
     while (number := stock.take()) is not None:
@@ -90,15 +107,17 @@ async def take_all(stock: Stock[int]) -> list[int]:
 # --- full, and full again ---------------------------------------------------------------------------------------------
 
 
+@jumping
 async def test_it_is_full_when_its_block_begins_and_all_are_made_at_once(factory: Factory) -> None:
     async with factory.stock(3) as stock:
         assert trio.current_time() - factory.attempts[0] == MAKE
-        taken = await take_all(stock)
+        taken = take_all(stock)
         assert taken == [0, 1, 2]
         for number in taken:
             stock.used(number, discard=True)
 
 
+@jumping
 async def test_each_is_given_to_one_taker_only(factory: Factory) -> None:
     users, seen = 20, list[int]()
 
@@ -111,6 +130,7 @@ async def test_each_is_given_to_one_taker_only(factory: Factory) -> None:
     assert len(set(seen)) == users
 
 
+@jumping
 async def test_the_refill_begins_when_the_use_ends(factory: Factory) -> None:
     async with factory.stock(1) as stock:
         await use(stock, 3.0)
@@ -119,6 +139,7 @@ async def test_the_refill_begins_when_the_use_ends(factory: Factory) -> None:
         assert factory.attempts[1:] == [ended]
 
 
+@jumping
 async def test_the_refill_begins_after_the_delay_at_the_latest(factory: Factory) -> None:
     async with factory.stock(1) as stock:
         number = await stock.wait_take()
@@ -130,9 +151,10 @@ async def test_the_refill_begins_after_the_delay_at_the_latest(factory: Factory)
         stock.used(1, discard=True)
 
 
+@jumping
 async def test_one_use_that_ends_begins_one_refill(factory: Factory) -> None:
     async with factory.stock(3) as stock:
-        taken = await take_all(stock)
+        taken = take_all(stock)
         stock.used(taken[0], discard=True)
         await trio.sleep(MOMENT)
         assert len(factory.attempts) == 3 + 1
@@ -140,6 +162,7 @@ async def test_one_use_that_ends_begins_one_refill(factory: Factory) -> None:
             stock.used(number, discard=True)
 
 
+@jumping
 async def test_there_are_never_more_than_its_size(factory: Factory) -> None:
     async with factory.stock(2) as stock:
         for _ in range(5):
@@ -151,6 +174,7 @@ async def test_there_are_never_more_than_its_size(factory: Factory) -> None:
 # --- who waits --------------------------------------------------------------------------------------------------------
 
 
+@jumping
 async def test_for_who_waits_one_is_made_at_once(factory: Factory) -> None:
     async with factory.stock(1) as stock:
         first = await stock.wait_take()
@@ -161,6 +185,7 @@ async def test_for_who_waits_one_is_made_at_once(factory: Factory) -> None:
             stock.used(number, discard=True)
 
 
+@jumping
 async def test_for_each_who_waits_one_is_made_and_no_more(factory: Factory) -> None:
     async with factory.stock(1) as stock:
         begin = trio.current_time()
@@ -172,6 +197,7 @@ async def test_for_each_who_waits_one_is_made_and_no_more(factory: Factory) -> N
         assert len(factory.attempts) == 1 + 5, "the first one, four for who waited, and one to keep"
 
 
+@jumping
 async def test_who_waits_longest_is_first(factory: Factory) -> None:
     order = list[int]()
 
@@ -186,17 +212,19 @@ async def test_who_waits_longest_is_first(factory: Factory) -> None:
     assert order == list(range(8))
 
 
+@jumping
 async def test_a_newcomer_does_not_overtake_who_waits(factory: Factory) -> None:
     async with factory.stock(1) as stock, trio.open_nursery() as nursery:
         number = await stock.wait_take()
         nursery.start_soon(use, stock)
-        while len(factory.existing) < 2 or trio.current_time() < factory.attempts[1] + MAKE:  # noqa: ASYNC110
+        while len(factory.existing) < 2 or trio.current_time() < factory.attempts[1] + MAKE:
             assert stock.take() is None
             await trio.sleep(MOMENT)
         assert stock.take() is None
         stock.used(number, discard=True)
 
 
+@jumping
 async def test_what_was_made_for_who_gave_up_is_not_kept_beyond_the_size(factory: Factory) -> None:
     async with factory.stock(1) as stock:
         number = await stock.wait_take()
@@ -209,6 +237,7 @@ async def test_what_was_made_for_who_gave_up_is_not_kept_beyond_the_size(factory
         assert len(factory.existing) == 1
 
 
+@jumping
 async def test_one_that_died_is_replaced_and_not_given_to_anybody(factory: Factory) -> None:
     async with factory.stock(2) as stock:
         factory.dead |= {0, 1}
@@ -223,6 +252,7 @@ async def test_one_that_died_is_replaced_and_not_given_to_anybody(factory: Facto
 # --- its size follows demand ------------------------------------------------------------------------------------------
 
 
+@jumping
 async def test_it_grows_by_one_for_each_who_waits_up_to_most(factory: Factory) -> None:
     async with factory.stock(1, 3, 60.0) as stock:
         async with trio.open_nursery() as nursery:
@@ -232,6 +262,7 @@ async def test_it_grows_by_one_for_each_who_waits_up_to_most(factory: Factory) -
         assert len(factory.existing) == 3
 
 
+@jumping
 async def test_it_gives_up_one_after_each_idle_time_down_to_least(factory: Factory) -> None:
     async with factory.stock(1, 4, 60.0) as stock:
         async with trio.open_nursery() as nursery:
@@ -245,6 +276,7 @@ async def test_it_gives_up_one_after_each_idle_time_down_to_least(factory: Facto
         assert sizes == [4, 3, 2, 1, 1, 1]
 
 
+@jumping
 async def test_while_there_is_demand_it_gives_up_none(factory: Factory) -> None:
     async with factory.stock(1, 3, 60.0) as stock:
         async with trio.open_nursery() as nursery:
@@ -260,6 +292,7 @@ async def test_while_there_is_demand_it_gives_up_none(factory: Factory) -> None:
 # --- what fails -------------------------------------------------------------------------------------------------------
 
 
+@jumping
 async def test_an_error_of_the_first_fill_comes_out_bare_and_nothing_is_left(factory: Factory) -> None:
     factory.failure = BROKEN
     with pytest.raises(LightRunnerError) as raised:
@@ -268,6 +301,7 @@ async def test_an_error_of_the_first_fill_comes_out_bare_and_nothing_is_left(fac
     assert raised.value is BROKEN
 
 
+@jumping
 async def test_who_waits_gets_the_error_a_copy_each(factory: Factory) -> None:
     caught = list[LightRunnerError]()
 
@@ -287,6 +321,7 @@ async def test_who_waits_gets_the_error_a_copy_each(factory: Factory) -> None:
     assert all(error.to_dict() == BROKEN.to_dict() and error.__cause__ is BROKEN for error in caught)
 
 
+@jumping
 async def test_it_is_tried_again_at_growing_intervals_and_logged_once(
     factory: Factory, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -305,13 +340,14 @@ async def test_it_is_tried_again_at_growing_intervals_and_logged_once(
         stock.used(next(iter(factory.existing)), discard=True)
 
 
+@jumping
 async def test_however_many_failed_as_many_as_its_size_are_tried_again(factory: Factory) -> None:
     async with factory.stock(2) as stock:
         factory.failure = BROKEN
         factory.dead |= {0, 1}
         async with trio.open_nursery() as nursery:
             for _ in range(20):
-                nursery.start_soon(_expect_failure, stock)
+                nursery.start_soon(expect_failure, stock, "no more")
         await trio.sleep(60.0)
         before = len(factory.attempts)
         await trio.sleep(60.0)
@@ -321,24 +357,25 @@ async def test_however_many_failed_as_many_as_its_size_are_tried_again(factory: 
         assert len(factory.existing) == 2
 
 
-async def _expect_failure(stock: Stock[int]) -> None:
-    with pytest.raises(LightRunnerError, match="no more"):
-        await stock.wait_take()
-
-
+@jumping
 async def test_another_error_ends_the_block_and_comes_out_bare(factory: Factory) -> None:
     bug = ZeroDivisionError("a bug")
-    with pytest.raises(ZeroDivisionError) as raised:
+
+    async def block() -> None:
         async with factory.stock(2) as stock:
-            factory.failure = bug  # type: ignore[assignment]  # the lie is the test
+            factory.failure = bug
             await use(stock)
             await trio.sleep_forever()
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        await block()
     assert raised.value is bug
 
 
 # --- its end ----------------------------------------------------------------------------------------------------------
 
 
+@jumping
 async def test_its_end_waits_for_what_is_in_use(factory: Factory) -> None:
     async with trio.open_nursery() as nursery:
         async with factory.stock(2) as stock:
@@ -348,6 +385,7 @@ async def test_its_end_waits_for_what_is_in_use(factory: Factory) -> None:
         assert trio.current_time() - taken == pytest.approx(100.0 + DISCARD)
 
 
+@jumping
 async def test_its_end_waits_for_who_waits(factory: Factory) -> None:
     used = list[int]()
 
@@ -363,6 +401,7 @@ async def test_its_end_waits_for_who_waits(factory: Factory) -> None:
     assert len(factory.attempts) == 3, "none to keep"
 
 
+@jumping
 async def test_after_its_end_there_is_none_to_be_had(factory: Factory) -> None:
     async with factory.stock(2) as stock:
         pass
@@ -372,6 +411,7 @@ async def test_after_its_end_there_is_none_to_be_had(factory: Factory) -> None:
     assert raised.value.code is LightRunnerErrorCode.RUN_ABORTED
 
 
+@jumping
 async def test_its_end_cuts_refills_short(factory: Factory) -> None:
     async with factory.stock(1) as stock:
         await use(stock)
@@ -381,28 +421,28 @@ async def test_its_end_cuts_refills_short(factory: Factory) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("of the block"), KeyboardInterrupt()], ids=repr)
+@jumping
 async def test_an_exception_comes_out_bare_and_all_is_discarded_at_once(factory: Factory, error: BaseException) -> None:
-    failures = list[LightRunnerError]()
+    begin = math.nan
 
-    async def wait() -> None:
-        with pytest.raises(LightRunnerError, match="closed") as raised:
-            await stock.wait_take()
-        failures.append(raised.value)
+    async def block(nursery: trio.Nursery) -> None:
+        nonlocal begin
+        async with factory.stock(2) as stock:
+            for _ in range(2):
+                nursery.start_soon(use, stock, 100.0)
+            nursery.start_soon(expect_failure, stock, "closed")
+            await trio.sleep(MOMENT)
+            begin = trio.current_time()
+            raise error
 
     async with trio.open_nursery() as nursery:
         with pytest.raises(type(error)) as raised:
-            async with factory.stock(2) as stock:
-                nursery.start_soon(use, stock, 100.0)
-                nursery.start_soon(use, stock, 100.0)
-                nursery.start_soon(wait)
-                await trio.sleep(MOMENT)
-                begin = trio.current_time()
-                raise error
+            await block(nursery)
         assert raised.value is error
         assert trio.current_time() - begin == pytest.approx(DISCARD)
-        assert len(failures) == 1
 
 
+@jumping
 async def test_a_cancellation_discards_all_at_once(factory: Factory) -> None:
     with trio.move_on_after(5 * MAKE) as scope:
         async with factory.stock(3) as stock:
@@ -413,6 +453,7 @@ async def test_a_cancellation_discards_all_at_once(factory: Factory) -> None:
 
 
 @pytest.mark.parametrize("when", [0.0, MAKE / 2, MAKE, MAKE + MOMENT])
+@jumping
 async def test_a_cancellation_of_the_first_fill_leaves_nothing(factory: Factory, when: float) -> None:
     with trio.move_on_after(when) as scope:
         async with factory.stock(3):

@@ -5,16 +5,20 @@ errors.py      the engine's family of errors (pure)
 endpoint.py    host, DOCKER_HOST and the usual sockets -> where the daemon is (pure)
 frames.py      multiplexed output, incrementally (pure)
 progress.py    pull, import and build streams, incrementally (pure)
+answers.py     an HTTP answer, incrementally (pure)
 transport.py   HTTP over a Unix socket or TCP: the one module that knows httpx
 hijack.py      an attached container: output out, stdin in, half-close
+download.py    large answers, past httpx
 calls.py       how a call is made: version, status, progress
-client.py      one short method per operation
+containers.py  the containers' operations, one short method each
+images.py      the images' operations
+client.py      EngineClient: these, and system, volumes, networks
 """
 
 from . import wire as wire
-from .client import ArchiveStream as ArchiveStream
 from .client import EngineClient as EngineClient
-from .client import PendingExit as PendingExit
+from .containers import ArchiveStream as ArchiveStream
+from .containers import PendingExit as PendingExit
 from .endpoint import Endpoint as Endpoint
 from .endpoint import find_endpoint as find_endpoint
 from .errors import EngineConflict as EngineConflict

@@ -4,14 +4,15 @@ The one place where a status becomes an error, and where a lost connection makes
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 from urllib.parse import urlencode
 
 import trio
 
 from . import wire
+from .download import Download, open_download
 from .endpoint import Endpoint
 from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
 from .progress import ProgressDecoder, ProgressMessage
@@ -31,9 +32,11 @@ _DOT_SEGMENT = re.compile(r"(?<=/)\.{1,2}(?=[/?]|$)")
 # 101: the connection was handed over. 304: a start or a stop of what is already in that state.
 _GOOD_STATUSES: Final = frozenset({101, 200, 201, 204, 304})
 _JSON = ((b"Content-Type", b"application/json"),)
+TAR = ((b"Content-Type", b"application/x-tar"),)
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Query = Mapping[str, str | int | bool | None]
+Filters = Mapping[str, Sequence[str]]
 
 
 class Calls:
@@ -119,11 +122,24 @@ class Calls:
         headers: Headers = (),
     ) -> AsyncGenerator[Response]:
         """A call of the agreed version, with its status checked."""
-        target = f"/v{self._version or await self._negotiate()}{_DOT_SEGMENT.sub(_encode_dots, path)}"
-        if query and (arguments := _arguments(query)):
-            target += f"?{arguments}"
+        target = await self._target(path, query)
         async with self._open(operation, method, target, body=body, headers=headers) as response:
             yield response
+
+    @asynccontextmanager
+    async def download(self, operation: str, path: str, *, query: Query | None = None) -> AsyncGenerator[Download]:
+        """A GET of the agreed version whose answer is large, with its status checked."""
+        target = await self._target(path, query)
+        with self._noting_losses():
+            async with open_download(self.endpoint, operation, target) as download:
+                if download.status not in _GOOD_STATUSES:
+                    raise response_error(operation, download.status, await download.error_body())
+                yield download
+
+    async def _target(self, path: str, query: Query | None) -> str:
+        target = f"/v{self._version or await self._negotiate()}{_DOT_SEGMENT.sub(_encode_dots, path)}"
+        arguments = _arguments(query) if query else ""
+        return f"{target}?{arguments}" if arguments else target
 
     @asynccontextmanager
     async def _open(
@@ -136,11 +152,17 @@ class Calls:
         headers: Headers = (),
         checked: bool = True,
     ) -> AsyncGenerator[Response]:
-        try:
+        with self._noting_losses():
             async with self._transport.open(operation, method, target, body=body, headers=headers) as response:
                 if checked and response.status not in _GOOD_STATUSES:
                     raise response_error(operation, response.status, await response.error_body())
                 yield response
+
+    @contextmanager
+    def _noting_losses(self) -> Generator[None]:
+        """Behind a lost connection another daemon may answer: its version is asked for again."""
+        try:
+            yield
         except EngineUnreachable:
             self._version = ""
             raise
@@ -186,3 +208,8 @@ def _arguments(query: Query) -> str:
         {name: int(value) if isinstance(value, bool) else value for name, value in query.items() if value is not None},
         errors="surrogateescape",
     )
+
+
+def filters_text(filters: Filters | None) -> str | None:
+    """Filters as a query has them: JSON."""
+    return wire.encode(filters).decode() if filters else None

@@ -1,0 +1,186 @@
+"""Containers: one short method per operation, each named after its operation id."""
+
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import asynccontextmanager
+from typing import Literal
+from urllib.parse import quote
+
+from . import wire
+from .calls import TAR, Calls, Filters, Query, filters_text
+from .hijack import AttachedStream, ByteSource, OutputStream
+from .transport import Response
+
+_UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"tcp"))
+_PATH_STAT = "x-docker-container-path-stat"
+
+WaitCondition = Literal["not-running", "next-exit", "removed"]
+
+
+class PendingExit:
+    """A wait that the daemon has accepted. `result` waits for it."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    async def result(self) -> wire.ContainerWaitResponse:
+        """The exit code, as soon as the condition holds."""
+        return wire.decode(wire.CONTAINER_WAIT, "container_wait", await self._response.read())
+
+
+class ArchiveStream:
+    """A tar archive that the daemon sends; `stat` is of the path that was asked for."""
+
+    def __init__(self, source: ByteSource, stat: wire.PathStat) -> None:
+        self._source = source
+        self.stat = stat
+
+    async def receive_some(self) -> bytes:
+        """The archive's next bytes; none at its end."""
+        return await self._source.receive_some()
+
+
+class Containers:
+    """The container operations of `EngineClient`."""
+
+    _calls: Calls
+
+    async def container_create(
+        self, body: wire.ContainerCreateRequest, *, name: str | None = None, platform: str | None = None
+    ) -> wire.ContainerCreateResponse:
+        """Create a container. A volume that its mounts name is made with it.
+
+        It is not a transaction: choose `name` and labels beforehand, so that a lost answer can be cleaned up.
+
+        Raises:
+            EngineNotFound: the image is not here.
+        """
+        query = {"name": name, "platform": platform}
+        reply = await self._calls.call("container_create", "POST", "/containers/create", query=query, json=body)
+        return wire.decode(wire.CONTAINER_CREATE, "container_create", reply)
+
+    async def container_inspect(self, container: str) -> wire.ContainerInspectResponse:
+        """A container's state and configuration. It waits while an archive of the container is transferred."""
+        reply = await self._calls.call("container_inspect", "GET", f"/containers/{quote(container, safe='')}/json")
+        return wire.decode(wire.CONTAINER_INSPECT, "container_inspect", reply)
+
+    async def container_list(
+        self,
+        *,
+        all: bool = False,  # noqa: A002  # the API's name
+        filters: Filters | None = None,
+    ) -> list[wire.ContainerSummary]:
+        """Running containers, or all of them."""
+        query = {"all": all, "filters": filters_text(filters)}
+        reply = await self._calls.call("container_list", "GET", "/containers/json", query=query)
+        return wire.decode(wire.CONTAINER_LIST, "container_list", reply)
+
+    async def container_start(self, container: str) -> None:
+        """Start a created container; a running one stays as it is."""
+        await self._calls.call("container_start", "POST", f"/containers/{quote(container, safe='')}/start")
+
+    @asynccontextmanager
+    async def container_wait(
+        self, container: str, *, condition: WaitCondition = "not-running"
+    ) -> AsyncGenerator[PendingExit]:
+        """Wait for a container; the block is entered as soon as the daemon has registered the wait.
+
+        For a container that is yet to be started the order is: attach, wait for ``next-exit``, then start.
+        ``not-running`` returns at once for a created container, and ``next-exit`` blocks for ever on one that has
+        exited.
+        """
+        path = f"/containers/{quote(container, safe='')}/wait"
+        async with self._calls.stream("container_wait", "POST", path, query={"condition": condition}) as response:
+            yield PendingExit(response)
+
+    @asynccontextmanager
+    async def container_attach(
+        self, container: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True, logs: bool = False
+    ) -> AsyncGenerator[AttachedStream]:
+        """Attach to a container's streams. Attach before the start, or output is lost.
+
+        Read to the end, and without long pauses: 2 s after the exit the daemon drops what was not read.
+        """
+        path = f"/containers/{quote(container, safe='')}/attach"
+        query = {"stream": True, "stdin": stdin, "stdout": stdout, "stderr": stderr, "logs": logs}
+        async with self._calls.stream("container_attach", "POST", path, query=query, headers=_UPGRADE) as response:
+            yield AttachedStream(response.upgraded())
+
+    @asynccontextmanager
+    async def container_logs(
+        self, container: str, *, follow: bool = False, stdout: bool = True, stderr: bool = True
+    ) -> AsyncGenerator[OutputStream]:
+        """A container's output from its start, and what comes with `follow`."""
+        path = f"/containers/{quote(container, safe='')}/logs"
+        query = {"follow": follow, "stdout": stdout, "stderr": stderr}
+        async with self._calls.stream("container_logs", "GET", path, query=query) as response:
+            yield OutputStream(response)
+
+    async def container_kill(self, container: str, *, signal: str = "SIGKILL") -> None:
+        """Send a signal. SIGKILL reaches a paused container too.
+
+        Raises:
+            EngineConflict: it does not run.
+        """
+        path = f"/containers/{quote(container, safe='')}/kill"
+        await self._calls.call("container_kill", "POST", path, query={"signal": signal})
+
+    async def container_stop(self, container: str, *, timeout: int | None = None) -> None:  # noqa: ASYNC109  # the API's
+        """Stop signal, `timeout` seconds of grace, SIGKILL; a stopped container stays as it is."""
+        await self._calls.call(
+            "container_stop", "POST", f"/containers/{quote(container, safe='')}/stop", query={"t": timeout}
+        )
+
+    async def container_pause(self, container: str) -> None:
+        """Freeze its processes.
+
+        Raises:
+            EngineConflict: it is paused already, or does not run.
+        """
+        await self._calls.call("container_pause", "POST", f"/containers/{quote(container, safe='')}/pause")
+
+    async def container_unpause(self, container: str) -> None:
+        """Thaw its processes. (20.10 refuses with 500 where it is not paused.)"""
+        await self._calls.call("container_unpause", "POST", f"/containers/{quote(container, safe='')}/unpause")
+
+    async def container_delete(self, container: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a container; with `force` a running one too, with `volumes` its anonymous volumes.
+
+        Raises:
+            EngineConflict: it runs, or another removal is in progress.
+        """
+        query = {"force": force, "v": volumes}
+        await self._calls.call("container_delete", "DELETE", f"/containers/{quote(container, safe='')}", query=query)
+
+    async def container_archive_info(self, container: str, path: str) -> wire.PathStat:
+        """What is at a path in a container, which may be created, running or exited.
+
+        Raises:
+            EngineNotFound: nothing is there.
+        """
+        target = f"/containers/{quote(container, safe='')}/archive"
+        async with self._calls.stream("container_archive_info", "HEAD", target, query={"path": path}) as response:
+            await response.read()  # There is none, but a connection is kept only where the end was seen.
+            return wire.decode_path_stat("container_archive_info", response.header(_PATH_STAT))
+
+    @asynccontextmanager
+    async def container_archive(self, container: str, path: str) -> AsyncGenerator[ArchiveStream]:
+        """A path in a container as a tar archive. The daemon holds the container's lock meanwhile.
+
+        Raises:
+            EngineNotFound: nothing is there.
+        """
+        target = f"/containers/{quote(container, safe='')}/archive"
+        async with self._calls.download("container_archive", target, query={"path": path}) as download:
+            yield ArchiveStream(download, wire.decode_path_stat("container_archive", download.header(_PATH_STAT)))
+
+    async def put_container_archive(
+        self, container: str, path: str, body: bytes | AsyncIterable[bytes], *, no_overwrite_dir_non_dir: bool = True
+    ) -> None:
+        """Unpack an uncompressed tar archive into a folder of a created, running or exited container.
+
+        Raises:
+            EngineNotFound: there is no such folder.
+        """
+        target = f"/containers/{quote(container, safe='')}/archive"
+        query: Query = {"path": path, "noOverwriteDirNonDir": no_overwrite_dir_non_dir}
+        await self._calls.call("put_container_archive", "PUT", target, query=query, body=body, headers=TAR)

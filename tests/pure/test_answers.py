@@ -1,0 +1,104 @@
+"""`AnswerDecoder`.
+
+Invariant: whatever the bytes and however they are cut, it yields the body in order, or raises AnswerError; never
+another exception.
+"""
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightrunner.engine.answers import AnswerDecoder, AnswerError
+
+from .feeding import Chunks, assert_decodes, assert_refused, decoded_or_refused
+from .strategies import chunked, spoiled
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def decode(chunks: Chunks) -> list[object]:
+    """Status, headers, body, and whether the body has ended; where it was cut says nothing."""
+    decoder = AnswerDecoder()
+    body = b"".join(bytes(piece) for chunk in chunks for piece in decoder.feed(chunk))
+    head = decoder.head
+    return [head and head.status, head and head.headers, body, decoder.ended, decoder.until_close]
+
+
+def test_chunks_in_every_way() -> None:
+    data = CHUNKED + b"3\r\none\r\n00B ;why=not\r\n\r\n0\r\nthree\n\r\n0\r\nTrailer: x\r\n\r\n"
+    assert_decodes(decode, data, [200, {"transfer-encoding": "chunked"}, b"one\r\n0\r\nthree\n", True, False])
+
+
+def test_a_body_of_known_length_in_every_way() -> None:
+    data = b"HTTP/1.0 404 Not Found\r\nContent-Length: 4\r\n\r\nfour and more"
+    assert_decodes(decode, data, [404, {"content-length": "4"}, b"four", True, False])
+
+
+def test_a_body_that_ends_with_the_connection_in_every_way() -> None:
+    data = b"HTTP/1.1 200\nX-Stat: \ta b=\xe9 \n\nall of it\r\n0\r\n\r\n"
+    assert_decodes(decode, data, [200, {"x-stat": "a b=é"}, b"all of it\r\n0\r\n\r\n", False, True])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"Content-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_no_body(head: bytes) -> None:
+    for end in range(len(head)):
+        assert decode([head[:end]])[2:] == [b"", False, False], "cut off: it has not ended"
+    assert decode([head + b"more"])[2:] == [b"", True, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"garbage\n", "not a status line"),
+        (b"\r\n", "not a status line"),
+        (b"HTTP/2 200 OK\r\n", "not a status line"),
+        (b"HTTP/1.1 20 OK\r\n", "not a status line"),
+        (HEAD + b"no colon\r\n", "not a header"),
+        (HEAD + b"Folded: a\r\n b\r\n", "not a header"),
+        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n", "the transfer coding 'gzip, chunked'"),
+        (HEAD + b"Content-Length: -1\r\n\r\n", "not a length"),
+        (HEAD + b"Content-Length: \xb2\r\n\r\n", "not a length"),
+        (CHUNKED + b"-1\r\n", "not a chunk's size"),
+        (CHUNKED + b"\r\n", "not a chunk's size"),
+        (CHUNKED + b"1" * 16 + b"\r\n", "not a chunk's size"),
+        (CHUNKED + b"3\r\nfour\r\n", "longer than its size"),
+    ],
+)
+def test_what_is_no_answer(data: bytes, reason: str) -> None:
+    assert_refused(decode, data, AnswerError, reason)
+
+
+@pytest.mark.parametrize(
+    "data", [HEAD + b"A" * 65_536, HEAD + b"A: b\r\n" * 20_000, CHUNKED + b"1;" + b"x" * 4096, b"H" * 65_537]
+)
+def test_what_has_no_end_is_not_collected(data: bytes) -> None:
+    for size in (len(data), 1000):
+        with pytest.raises(AnswerError, match="too long"):
+            decode([data[at : at + size] for at in range(0, len(data), size)])
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=5), st.data())
+def test_what_h11_sends(parts: list[bytes], choice: st.DataObject) -> None:
+    server = h11.Connection(h11.SERVER)
+    server.receive_data(b"GET / HTTP/1.1\r\nHost: docker\r\n\r\n")
+    server.next_event()
+    sent = server.send(h11.Response(status_code=200, headers=[("Transfer-Encoding", "chunked")])) or b""
+    sent += b"".join(server.send(h11.Data(data=part)) or b"" for part in parts)
+    sent += server.send(h11.EndOfMessage()) or b""
+    assert decode(choice.draw(chunked(sent)))[2:] == [b"".join(parts), True, False]
+
+
+@given(spoiled(st.just(CHUNKED + b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")), st.data())
+def test_hostile_bytes(data: bytes, choice: st.DataObject) -> None:
+    whole = decoded_or_refused(decode, [data], AnswerError)
+    assert decoded_or_refused(decode, choice.draw(chunked(data)), AnswerError) == whole

@@ -35,7 +35,7 @@ async def run(host: str, names: Sequence[str], *, quick: bool, seed: int, folder
                     print(f"left out: {name}: {case.title}")
                     continue
                 done = report.add(case, await measure(case, rng, _progress(case)))
-            print(f"\r{name}: {time.monotonic() - begin:.0f} s{' ' * 20}", file=sys.stderr)
+            print(f"\r{name}: {time.monotonic() - begin:.0f} s{' ' * 20}", file=sys.stderr, flush=True)
             print("\n".join(case_lines(done)), flush=True)
             plot(done, folder)
             report.write(folder)
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _progress(case: Case) -> Callable[[int], None]:
     def tell(round_number: int) -> None:
-        print(f"\r{case.name}: round {round_number} of {case.rounds} ", end="", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            print(f"\r{case.name}: round {round_number} of {case.rounds} ", end="", file=sys.stderr, flush=True)
 
     return tell
 

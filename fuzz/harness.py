@@ -19,7 +19,7 @@ _PATIENCE = (
     HealthCheck.filter_too_much,
     HealthCheck.large_base_example,
 )
-_FEWEST, _MOST = 5, 2000
+_FEWEST = 5
 _BATCH_SECONDS = 5.0
 """Between two looks at the clock."""
 
@@ -44,8 +44,9 @@ def fuzz(target: Target, seconds: float) -> Outcome:
         spent = time.monotonic() - begin
         if outcome.error is not None or spent >= seconds:
             return Outcome(examples, spent, outcome.failing, outcome.error)
-        rate = outcome.examples / outcome.seconds
-        batch = max(_FEWEST, min(_MOST, int(rate * min(_BATCH_SECONDS, seconds - spent))))
+        rate = examples / spent
+        # It grows slowly: the first examples may all have been refused at once, where one that is not builds an image.
+        batch = max(_FEWEST, min(2 * batch, int(rate * min(_BATCH_SECONDS, seconds - spent))))
 
 
 def try_examples(target: Target, count: int, database: Path | None = None, *, random: bool = False) -> Outcome:

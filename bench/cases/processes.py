@@ -29,7 +29,7 @@ async def imports(stage: Stage) -> AsyncGenerator[Case]:
         contenders={
             name: _python("-c", _TIMED_IMPORT.format(what), environment=environment) for name, what in modules.items()
         },
-        rounds=stage.rounds(30, 8),
+        rounds=stage.rounds(30, 5),
         goals=(Goal("lightrunner", "its dependencies", 1.2),),
     )
 

@@ -54,7 +54,7 @@ async def noop(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
         name=f"noop-{network or 'isolated'}",
         title=f"A run that does nothing, network: {network or 'the isolated bridge'}",
         contenders=contenders,
-        rounds=stage.rounds(30, 4),
+        rounds=stage.rounds(30, 3),
         goals=(
             Goal("lightrunner", "floor", 1.05),
             Goal("lightrunner", "docker run", 1.0),
@@ -89,7 +89,7 @@ async def project(stage: Stage) -> AsyncGenerator[Case]:
         name="project",
         title="20 files in, an input, one file out, no network",
         contenders=contenders,
-        rounds=stage.rounds(30, 4),
+        rounds=stage.rounds(30, 3),
         goals=(Goal("lightrunner", "docker run, no-op", 1.5), Goal("lightrunner", "floor", 1.05)),
     )
 

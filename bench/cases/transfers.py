@@ -73,7 +73,7 @@ async def big_file(stage: Stage, *, megabytes: int) -> AsyncGenerator[Case]:
         name=f"transfer-{megabytes}",
         title=f"One file of {megabytes} MiB in and out, on disk",
         contenders=_contenders(stage, trip),
-        rounds=stage.rounds(8, 2),
+        rounds=stage.rounds(8, 400 // megabytes),
         goals=(
             Goal("lightrunner", "docker cp", 1.0, phase="seed"),
             Goal("lightrunner", "docker cp", 1.0, phase="extract"),

@@ -83,7 +83,9 @@ async def _settled(engine: EngineClient, state: RunState, execution: Execution |
     cancelled = state.cancelled
     if container.exit_code == 0 and not (state.cancelled or state.timed_out):
         extracted, cancelled = await _extract(engine, state, execution)
-    started, finished = _moment(container.started_at), _moment(container.finished_at)
+    finished = _moment(container.finished_at)
+    # The daemon notes a start some milliseconds late: after the exit, where that comes at once.
+    started = min(_moment(container.started_at), finished)
     return msgspec.structs.replace(
         state,
         status="cancelled" if cancelled or state.timed_out else "exited",

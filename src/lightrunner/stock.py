@@ -5,10 +5,11 @@ prototype). So the refill waits: for that run's end, at the latest `delay` secon
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, TypeVarTuple
 
 import trio
 
@@ -21,6 +22,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds between attempts to make one, doubled each time: the daemon may be gone for a while."""
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Size(NamedTuple):
@@ -71,14 +73,14 @@ class Stock(Generic[T]):
         self._target = size.least
         self._ready: deque[T] = deque()
         self._in_use: list[T] = []
-        self._discarding: list[T] = []
         self._waiters: deque[_Waiter[T]] = deque()  # First come, first served.
         self._coming = 0  # Refills under way: those that pause, and those that are being made.
         self._pauses: deque[trio.Event] = deque()  # Setting one ends the pause of a refill.
-        self._last_taken = 0.0
+        self._quiet_since = -math.inf
         self._is_failing = False
-        self._changed = trio.lowlevel.ParkingLot()
+        self._is_open = False
         self._closed = trio.Event()
+        self._changed = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
 
     @asynccontextmanager
@@ -90,17 +92,17 @@ class Stock(Generic[T]):
         async with open_bare_nursery() as nursery:
             await nursery.start(self._live)
             yield
-            self._closed.set()
+            self._close()
 
     def take(self) -> T | None:
         """One that is ready, for good; None where there is none."""
-        while self._ready and self._nursery is not None and not self._closed.is_set():
+        while self._is_open and self._ready:
             item = self._ready.popleft()
             if self._is_usable(item):
-                self._hand_out(item, self._nursery)
+                self._hand_out(item)
                 return item
             self._throw_away(item)
-            self._order(self._nursery, at_once=True)
+            self._order(at_once=True)
         return None
 
     async def wait_take(self) -> T:
@@ -112,11 +114,11 @@ class Stock(Generic[T]):
         item = self.take()
         if item is not None:
             return item
-        if self._nursery is None or self._closed.is_set():
+        if not self._is_open:
             raise _closed_error()
         waiter = _Waiter[T]()
         self._waiters.append(waiter)
-        self._hurry(self._nursery)
+        self._hurry()
         try:
             await waiter.served.wait()
         finally:
@@ -142,36 +144,34 @@ class Stock(Generic[T]):
 
     @trio.lowlevel.enable_ki_protection
     async def _live(self, *, task_status: trio.TaskStatus[None]) -> None:
-        try:
-            async with open_bare_nursery() as first:
-                for _ in range(self._size.least):
-                    first.start_soon(protected, self._add_first)
-            async with open_bare_nursery() as nursery:
-                self._nursery = nursery
+        async with open_bare_nursery() as self._nursery:
+            try:
+                async with open_bare_nursery() as first:
+                    for _ in range(self._size.least):
+                        first.start_soon(protected, self._add_first)
+                self._is_open = True
+                self._quiet_since = trio.current_time()
                 task_status.started()
-                while not self._closed.is_set():
-                    with trio.move_on_after(self._size.idle):
-                        await self._closed.wait()
-                    self._shrink()
+                await self._shrink_while_quiet()
                 while self._in_use or self._waiters:
                     await self._changed.park()
-                nursery.cancel_scope.cancel()
-        finally:
-            self._nursery = None
-            self._closed.set()
-            self._fail_waiters(_closed_error())
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
-                async with open_bare_nursery() as nursery:
-                    for item in (*self._ready, *self._in_use, *self._discarding):
-                        nursery.start_soon(protected, self._discard, item)
+            finally:
+                self._close()
+                self._fail_waiters(_closed_error())
+                for item in (*self._ready, *self._in_use):
+                    self._throw_away(item)
                 self._ready.clear()
                 self._in_use.clear()
-                self._discarding.clear()
+                self._nursery.cancel_scope.cancel()
+
+    def _close(self) -> None:
+        self._is_open = False
+        self._closed.set()
 
     async def _add_first(self) -> None:
         self._ready.append(await self._make())
 
-    def _order(self, nursery: trio.Nursery, *, at_once: bool) -> None:
+    def _order(self, *, at_once: bool) -> None:
         """One more, after the pause for which a refill waits or at once."""
         self._coming += 1  # Here and not in the task, which starts later: until then others count as well.
         pause = trio.Event()
@@ -179,7 +179,7 @@ class Stock(Generic[T]):
             pause.set()
         else:
             self._pauses.append(pause)
-        nursery.start_soon(protected, self._add, pause)
+        self._spawn(self._add, pause)
 
     async def _add(self, pause: trio.Event) -> None:
         try:
@@ -213,20 +213,20 @@ class Stock(Generic[T]):
 
     def _put(self, item: T) -> None:
         """Give it to who has waited longest, or keep it ready."""
-        if self._waiters and self._nursery is not None:
+        if self._waiters:
             self._waiters.popleft().serve(item)
-            self._hand_out(item, self._nursery)
+            self._hand_out(item)
         else:
             self._ready.append(item)
             self._trim()
 
-    def _hand_out(self, item: T, nursery: trio.Nursery) -> None:
-        self._last_taken = trio.current_time()
+    def _hand_out(self, item: T) -> None:
+        self._quiet_since = trio.current_time()
         self._in_use.append(item)
-        if not self._closed.is_set() and len(self._ready) + self._coming < self._target:
-            self._order(nursery, at_once=False)
+        if self._is_open and len(self._ready) + self._coming < self._target:
+            self._order(at_once=False)
 
-    def _hurry(self, nursery: trio.Nursery) -> None:
+    def _hurry(self) -> None:
         """Somebody waits: one refill more is due at once, and one more is kept from now on."""
         if self._coming - len(self._pauses) < len(self._waiters):
             if self._target < self._size.most:
@@ -234,7 +234,7 @@ class Stock(Generic[T]):
             if self._pauses:
                 self._pauses.popleft().set()
             else:
-                self._order(nursery, at_once=True)
+                self._order(at_once=True)
 
     def _fail_waiters(self, error: LightRunnerError) -> None:
         while self._waiters:
@@ -246,24 +246,31 @@ class Stock(Generic[T]):
             self._waiters.popleft().serve(copy)
         self._changed.unpark_all()
 
-    def _shrink(self) -> None:
-        quiet = trio.current_time() - self._last_taken >= self._size.idle
-        if quiet and self._target > self._size.least and not self._closed.is_set():
-            self._target -= 1
-            self._trim()
+    async def _shrink_while_quiet(self) -> None:
+        """Give one up after each idle time, until the stock is closed."""
+        while not self._closed.is_set():
+            with trio.move_on_at(self._quiet_since + self._size.idle):
+                await self._closed.wait()
+            now = trio.current_time()
+            if now >= self._quiet_since + self._size.idle:
+                self._quiet_since = now
+                self._target = max(self._size.least, self._target - 1)
+                self._trim()
 
     def _trim(self) -> None:
         while len(self._ready) > self._target:
             self._throw_away(self._ready.popleft())
 
     def _throw_away(self, item: T) -> None:
-        self._discarding.append(item)
-        if self._nursery is not None:  # Otherwise the end of `_live` sees to it.
-            self._nursery.start_soon(protected, self._discard_one, item)
+        self._spawn(self._discard_at_last, item)
 
-    async def _discard_one(self, item: T) -> None:
-        await self._discard(item)
-        self._discarding.remove(item)
+    async def _discard_at_last(self, item: T) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
+            await self._discard(item)
+
+    def _spawn(self, async_fn: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(protected, async_fn, *args)
 
 
 def _closed_error() -> LightRunnerError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from lightrunner import DockerRunner, Execution, LogLine, RunRequest
+from lightrunner import DockerRunner, Execution, LogLine, RunRequest, read_state
 from lightrunner.models import LogCallback
 from tools.raw_engine import RawEngine
 
@@ -44,6 +44,12 @@ def release(raw: RawEngine, run_id: str) -> None:
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("released"))
     raw.request("PUT", f"/containers/{name_of(run_id)}/archive", query={"path": "/app"}, body=archive.getvalue())
+
+
+def status_of(run_id: str) -> str | None:
+    """What the run's state says; None where it cannot be read."""
+    state = read_state(run_id)
+    return state.status if state is not None else None
 
 
 async def exited(raw: RawEngine, run_id: str) -> None:

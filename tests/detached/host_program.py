@@ -7,14 +7,17 @@ JSON holds the keywords of one of the actions below. What it tells are lines of 
 
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import patch
 
 import trio
 
-from lightrunner import DockerRunner, ExtractSpec, LogLine, RunRequest
-from lightrunner.state import reading_logs, run_lock
+from lightrunner import DockerRunner, ExtractSpec, LogLine, RunRequest, RunState
+from lightrunner.state import reading_logs, run_lock, write_state
 from lightrunner.statedir import state_dir
 
 
@@ -36,6 +39,21 @@ async def detach(**fields: Any) -> None:
         tell("ready")
         tell(await runner.detach(request_of(fields)))
         os._exit(0)
+
+
+async def detach_and_be_interrupted(**fields: Any) -> None:
+    """Detach, with a Ctrl-C while the start is noted in the state."""
+
+    def write_interrupted(state: RunState) -> None:
+        if not state.starting:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+            tell("interrupted")
+        write_state(state)
+
+    with patch("lightrunner.finishing.write_state", write_interrupted):
+        async with DockerRunner() as runner:
+            tell(await runner.detach(request_of(fields)))
 
 
 async def run(**fields: Any) -> None:
@@ -109,7 +127,8 @@ async def hold(run_id: str) -> None:
 
 
 ACTIONS: dict[str, Callable[..., Awaitable[None]]] = {
-    action.__name__: action for action in (detach, run, detach_and_attach, attach, runs, reap, count, hold)
+    action.__name__: action
+    for action in (detach, detach_and_be_interrupted, run, detach_and_attach, attach, runs, reap, count, hold)
 }
 
 

@@ -67,3 +67,20 @@ async def test_a_daemon_that_fails_is_told_and_the_run_stays(state_dir: Path, op
     assert raised.value.code is LightRunnerErrorCode.RUN_FAILED
     assert stored(state_dir, run_id)["status"] == "running"
     assert not daemon.requests("container_delete")
+
+
+async def test_a_start_that_the_daemon_noted_after_the_exit(state_dir: Path) -> None:
+    """Seen on 20.10, by some milliseconds, with containers that exit at once."""
+    container = inspected("exited")
+    container["State"] = {"Status": "exited", "ExitCode": 6} | {
+        "StartedAt": "2024-05-06T07:08:10.752Z",
+        "FinishedAt": "2024-05-06T07:08:10.75Z",
+    }
+    async with (
+        fake_daemon({"container_inspect": json_answer(container)}) as daemon,
+        DockerRunner(host=daemon.host) as runner,
+    ):
+        run_id = await runner.detach(script("fake:1", "true"))
+        assert (await runner.attach(run_id)).duration == 0.0
+    state = stored(state_dir, run_id)
+    assert state["startedAt"] == state["finishedAt"] == "2024-05-06T07:08:10.750000Z"

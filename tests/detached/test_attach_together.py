@@ -1,12 +1,18 @@
 """Several who are attached to one run at the same time: each gets all of it, and the files come out once."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import trio
 
 from lightrunner import DockerRunner, ExtractSpec
-from tests.detached.detached_runs import UNTIL_RELEASED, Lines, attach, is_gone, release, script
+from lightrunner.engine import EngineClient
+from lightrunner.logs import WholeLog, whole_log
+from tests.detached.detached_runs import UNTIL_RELEASED, Lines, attach, is_gone, release, script, status_of
 from tests.detached.host_process import as_keywords, host_process
+from tests.runs.host_folders import wait_until
 from tests.runs.shell_runs import EventLog
 from tools.raw_engine import RawEngine
 
@@ -56,6 +62,55 @@ async def test_two_processes_one_of_them_slow(
         assert end_of_it == [0, result.duration, ["ok"]]
     assert events.actions().count("container archive-path") == 1
     assert (tmp_path / "to" / "file").read_text() == "x\n"
+
+
+class HeldUpLog:
+    """The log, that is opened when it is allowed; until then whoever attaches has it claimed."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.may_be_read = trio.Event()
+        patch.setattr("lightrunner.detached.whole_log", self._open)
+
+    @asynccontextmanager
+    async def _open(self, engine: EngineClient, container: str) -> AsyncGenerator[WholeLog]:
+        await self.may_be_read.wait()
+        async with whole_log(engine, container) as log:
+            yield log
+
+
+async def test_nobody_removes_the_log_that_another_one_is_about_to_read(
+    runner: DockerRunner, raw: RawEngine, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await runner.detach(script(busybox, f"{UNTIL_RELEASED}; {MANY_LINES}"))
+    log = HeldUpLog(monkeypatch)
+    lines = Lines()
+    async with trio.open_nursery() as nursery:
+        reader = await attach(nursery, runner, run_id, on_log=lines)
+        other = await attach(nursery, runner, run_id)
+        release(raw, run_id)
+        await wait_until(lambda: status_of(run_id) == "exited")
+        await trio.sleep(0.3)
+        log.may_be_read.set()
+        assert await reader.wait() == await other.wait()
+    assert lines.texts == ALL_LINES
+
+
+async def test_all_are_cancelled_while_one_of_them_is_about_to_remove_it(
+    runner: DockerRunner, raw: RawEngine, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result is written: nobody else would come for the removal."""
+    run_id = await runner.detach(script(busybox, f"{UNTIL_RELEASED}; exit 3"))
+    HeldUpLog(monkeypatch)
+    async with trio.open_nursery() as nursery:
+        await attach(nursery, runner, run_id, on_log=Lines())
+        await attach(nursery, runner, run_id)
+        release(raw, run_id)
+        await wait_until(lambda: status_of(run_id) == "exited")
+        await trio.sleep(0.3)
+        assert not is_gone(raw, run_id)
+        nursery.cancel_scope.cancel()
+    assert is_gone(raw, run_id)
+    assert (await runner.attach(run_id)).exit_code == 3
 
 
 async def test_many_come_as_it_exits(runner: DockerRunner, raw: RawEngine, busybox: str, tmp_path: Path) -> None:

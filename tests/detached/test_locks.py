@@ -1,6 +1,6 @@
 """Locks on runs, among tasks and processes. Their files are gone with the last holder."""
 
-import os
+import fcntl
 import signal
 from pathlib import Path
 
@@ -77,23 +77,32 @@ async def test_a_waiter_can_be_cancelled() -> None:
         assert patience.cancelled_caught
 
 
-def test_a_lock_on_a_removed_file_is_none(folder: Path) -> None:
-    """Between a waiter's open and its flock the last holder removes the file, and somebody else makes a new one."""
+def test_a_lock_on_a_removed_file_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the open and the lock the last holder removes the file, and somebody else makes a new one."""
     path = folder / "run-1.lock"
-    with try_lock(path, shared=False) as first:
-        assert first
+    flock = fcntl.flock
+
+    def overtaken_flock(descriptor: int, kind: int) -> None:
         path.unlink()
-        with try_lock(path, shared=False) as second:
-            assert second, "the first one keeps nobody out any more"
-            with try_lock(path, shared=True) as third:
-                assert not third
-        assert not path.exists()
-        with try_lock(path, shared=False) as fourth:
-            assert fourth
-            # The first one's end must not remove what is the fourth one's now.
-            os.link(path, folder / "kept")
-    assert not path.exists()
-    (folder / "kept").unlink()
+        path.touch()
+        flock(descriptor, kind)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", overtaken_flock)
+        with try_lock(path, shared=False) as is_held:
+            assert not is_held
+    assert path.exists(), "it is somebody else's"
+    path.unlink()
+
+
+def test_the_last_of_the_sharers_takes_only_its_own_file_along(folder: Path) -> None:
+    path = folder / "run-1.readers"
+    with try_lock(path, shared=True) as is_held:
+        assert is_held
+        path.unlink()
+        path.touch()
+    assert path.exists()
+    path.unlink()
 
 
 async def test_no_step_is_lost_among_processes(folder: Path) -> None:

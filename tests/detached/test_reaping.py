@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from lightrunner import DockerRunner, ExtractSpec, ReapResult, read_state
+from lightrunner import DockerRunner, ExtractSpec, ReapResult
 from lightrunner.owner import current_owner
 from lightrunner.reaping import reap_age
 from tests.detached.daemon_objects import (
@@ -20,7 +20,7 @@ from tests.detached.daemon_objects import (
     process_before_the_boot,
     process_of_another_host,
 )
-from tests.detached.detached_runs import end, exited, is_gone, is_running, name_of, script
+from tests.detached.detached_runs import end, exited, is_gone, is_running, name_of, script, status_of
 from tests.detached.host_process import as_keywords, host_process, told_by
 from tests.detached.state_folder import state_ids, store
 from tests.runs.host_folders import lay_out, names, wait_until
@@ -333,9 +333,3 @@ async def test_states_are_reconciled_with_the_daemon(
         "torn": None,
     }
     await end(runner, running)
-
-
-def status_of(run_id: str) -> str | None:
-    """What the state says."""
-    state = read_state(run_id)
-    return state.status if state is not None else None

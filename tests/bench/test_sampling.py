@@ -1,0 +1,62 @@
+"""How contenders take turns, and what a goal is."""
+
+import random
+
+import pytest
+
+from bench import sampling
+from bench.report import Report, case_lines, goal_text
+from bench.sampling import Case, Contender, Goal, Sample, blocking, measure
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "PAUSE", 0.0)
+
+
+def contenders(turns: list[str]) -> dict[str, Contender]:
+    def contender(name: str) -> Contender:
+        def sample() -> Sample:
+            turns.append(name)
+            return Sample(len(turns), {"all": len(turns)})
+
+        return blocking(sample)
+
+    return {name: contender(name) for name in "abc"}
+
+
+async def test_each_round_has_everybody_once_and_the_first_does_not_count() -> None:
+    turns: list[str] = []
+    seen: list[int] = []
+    series = await measure(Case("c", "C", contenders(turns), rounds=20), random.Random(0), seen.append)  # noqa: S311
+    rounds = [tuple(turns[at : at + 3]) for at in range(0, len(turns), 3)]
+    assert seen == list(range(21))
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
+    assert len(set(rounds)) > 1, "shuffled"
+    assert [len(samples) for samples in series.values()] == [20, 20, 20]
+    assert min(sample.value for samples in series.values() for sample in samples) == 4
+
+
+async def test_a_report_tells_whether_goals_were_met() -> None:
+    case = Case(
+        "c",
+        "C",
+        {"a": blocking(lambda: Sample(1.0, {"all": 1.0})), "b": blocking(lambda: Sample(2.0, {"all": 2.0}))},
+        rounds=3,
+        goals=(
+            Goal("a", "b", 0.6),
+            Goal("a", "b", 0.4, phase="all"),
+            Goal("b", None, 2.5, at_least=True),
+            Goal("a", "nobody", 1.0),
+        ),
+    )
+    report = Report(where={}, missing={}, quick=True)
+    done = report.add(case, await measure(case, random.Random(0), lambda _: None))  # noqa: S311
+    assert [verdict.met for verdict in done.verdicts] == [True, False, False]
+    assert [verdict.seen.value for verdict in done.verdicts] == [0.5, 0.5, 2.0]
+    assert "| b | 2000 | 2000-2000 | 2000 | 2000-2000 | 2 | 2-2 | 2000 |" in list(case_lines(done))
+
+
+def test_goals_in_words() -> None:
+    assert goal_text(Goal("a", "b", 1.05, phase="seed"), "s") == "a, seed <= 1.05 x b"
+    assert goal_text(Goal("a", None, 5.0, at_least=True), "GB/s") == "a >= 5 GB/s"

@@ -8,6 +8,7 @@ machine.
 import functools
 import inspect
 import math
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -38,6 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that starts this in the background has SIGINT ignored, and the programs that tests interrupt inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--host") and config.getoption("--no-engine"):
         raise pytest.UsageError("--host and --no-engine exclude each other")
 

@@ -43,7 +43,7 @@ def test_python_has_its_standard_library(raw: RawEngine, python_image: str) -> N
 
 
 def test_changes_make_a_variant(raw: RawEngine) -> None:
-    tag = ensure_busybox(raw, tag="lightrunner-test/as-app:1", changes=["USER app", "WORKDIR /data"])
+    tag = ensure_busybox(raw, tag="lightrunner-test/user-and-workdir:1", changes=["USER app", "WORKDIR /data"])
     assert output(raw, tag, "sh", "-c", "id -un; pwd") == "app\n/data\n"
 
 

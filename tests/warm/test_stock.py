@@ -237,18 +237,6 @@ async def test_what_was_made_for_who_gave_up_is_not_kept_beyond_the_size(factory
         assert len(factory.existing) == 1
 
 
-@jumping
-async def test_one_that_died_is_replaced_and_not_given_to_anybody(factory: Factory) -> None:
-    async with factory.stock(2) as stock:
-        factory.dead |= {0, 1}
-        begin = trio.current_time()
-        assert await use(stock) == 2
-        assert trio.current_time() - begin == MAKE
-        await trio.sleep(2 * DELAY)
-        assert len(factory.existing) == 2
-        assert len(factory.attempts) == 2 + 2 + 1
-
-
 # --- its size follows demand ------------------------------------------------------------------------------------------
 
 

@@ -199,12 +199,11 @@ class Floor:
     def _live(self, job: Job, container: str, phases: dict[str, float]) -> None:
         path = f"/containers/{container}"
         stdin = job.plan.input
-        with Connection(self._endpoint) as attached, Connection(self._endpoint) as waiting:
+        with Connection(self._endpoint) as attached:
             with _phase(phases, "attach"):
                 upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
                 streams = f"stream=1&stdout=1&stderr=1&stdin={int(stdin is not None)}"
                 attached.open("POST", f"{path}/attach?{streams}", headers=upgrade)
-                pending = waiting.open("POST", f"{path}/wait?condition=next-exit")
             with _phase(phases, "start"):
                 self.connection.call("POST", f"{path}/start")
             with _phase(phases, "run"):
@@ -213,7 +212,7 @@ class Floor:
                     attached.socket.shutdown(socket.SHUT_WR)
                 while head := attached.reader.read(_FRAME.size):
                     attached.reader.read(_FRAME.unpack(head)[1])
-                _check(waiting.finish(pending))
+                _check(self.connection.call("POST", f"{path}/wait"))
             self.connection.call("GET", f"{path}/json")  # whether it was killed for its memory
 
 

@@ -21,29 +21,37 @@ from .tasks import open_bare_nursery, protected
 
 
 class StartedContainer(NamedTuple):
-    """A container that runs, with its streams, where anybody needs them, and its exit to come."""
+    """A container that runs, with its streams, where anybody needs them, and its exit to come.
+
+    `since` is when its run began, on the monotonic clock.
+    """
 
     id: str
     attached: AttachedStream | None
     pending: PendingExit
+    since: float
 
 
 @asynccontextmanager
 async def start_container(
     engine: EngineClient, launch: Launch, container_id: str, *, attach: bool, stdin: bool
 ) -> AsyncGenerator[StartedContainer]:
-    """Attach, wait for the next exit, start: in this order, or output and exit code can be missed."""
+    """Attach, start, wait: attached first, or output can be missed.
+
+    The wait comes behind the start, where it is off the critical path: a container that has exited by then is not
+    removed, and the daemon tells its exit code as well.
+    """
     code = LightRunnerErrorCode.CONTAINER_START_FAILED
     async with AsyncExitStack() as stack:
         attached = None
         if attach:
             with launch.phase("attach"), mapped_errors(code, "container_attach", container_id=container_id):
                 attached = await stack.enter_async_context(engine.container_attach(container_id, stdin=stdin))
-        with launch.phase("attach"), mapped_errors(code, "container_wait", container_id=container_id):
-            waiting = engine.container_wait(container_id, condition="next-exit")
-            pending = await stack.enter_async_context(waiting)
         await launch.start(container_id)
-        yield StartedContainer(container_id, attached, pending)
+        since = time.monotonic()
+        with launch.phase("run"), mapped_errors(code, "container_wait", container_id=container_id):
+            pending = await stack.enter_async_context(engine.container_wait(container_id, condition="not-running"))
+        yield StartedContainer(container_id, attached, pending, since)
 
 
 class Attendance:
@@ -99,7 +107,6 @@ class Attendance:
 
     async def _attend(self, output: Output) -> tuple[int, float]:
         """Feed, read, enforce the time-out, until the exit code is told, the output ended, and all of it delivered."""
-        started = time.monotonic()
         attached = self._container.attached
         async with open_bare_nursery() as readers:
             if attached is not None:
@@ -112,7 +119,7 @@ class Attendance:
                 if attached is not None and self._stdin:
                     watchers.start_soon(protected, _feed, attached, self._stdin)
                 exit_status = await self._exit_status()
-                duration = time.monotonic() - started
+                duration = time.monotonic() - self._container.since
                 self.execution.set_exited()
                 output.container_exited()
                 watchers.cancel_scope.cancel()  # Nobody is left to kill, nor to read an input.

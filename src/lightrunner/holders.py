@@ -44,17 +44,24 @@ class Holder(NamedTuple):
 def holder_stock(engine: EngineClient, isolated: IsolatedNetwork, network: str | None, size: int) -> Stock[Holder]:
     """A stock of holders on a network; None is the isolated one."""
     one_import = trio.Lock()  # Imports at the same time would each leave an image without a name.
+    known_image: str | None = None
 
     async def make() -> Holder:
+        nonlocal known_image
         mode = network or await isolated.ensure()
-        with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "image_create"):
-            async with one_import:
-                image = await _ensure_pause_image(engine)
+        async with one_import:
+            if known_image is None:
+                with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "image_create"):
+                    known_image = await _ensure_pause_image(engine)
+            image = known_image
         try:
             return await _start_holder(engine, image, mode)
-        except LightRunnerError:
-            isolated.forget()  # It may be gone.
-            raise
+        except LightRunnerError as error:
+            known_image = None  # Somebody may have removed it.
+            if network is not None or mode not in error.message:
+                raise
+            isolated.forget()  # Somebody has removed it.
+            return await _start_holder(engine, image, await isolated.ensure())
 
     async def discard(holder: Holder) -> None:
         await remove_run(engine, holder.id)

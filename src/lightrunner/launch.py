@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import trio
 
-from .engine import EngineClient, EngineConflict, EngineResponseError
+from .engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
 from .engine.wire import ContainerConfig
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
 from .leases import Lease, Networks
@@ -20,6 +20,7 @@ from .rules.limits import CREATE_TIMEOUT, NAME_PREFIX
 from .seed import check_source, seed
 from .spec import RunPlan, Sandbox, container_spec
 from .steps import ensure_run_image
+from .tasks import open_bare_nursery, protected
 
 T = TypeVar("T")
 
@@ -69,28 +70,30 @@ class Launch:
 
     async def ensure_image(self) -> RunImage:
         """Make sure of what the run starts from. Nothing of the run exists yet."""
-        if self._plan.source is not None:
-            with invalid_request():
-                await trio.to_thread.run_sync(check_source, self._plan.source)
+        await self._check_source()
         with self.phase("image"):
             image, found = await ensure_run_image(
                 self._engine, self._plan, self._sandbox.build_timeout, self._on_progress
             )
         return RunImage(image, found.config or ContainerConfig())
 
-    async def use_container(self, image: RunImage, use: Callable[[str], Awaitable[T]]) -> T:
+    async def use_container(self, image: RunImage | None, use: Callable[[str], Awaitable[T]]) -> T:
         """Create a seeded container and give its id to `use`, which calls `start`.
 
         Where the isolated network turns out to have been removed, or a prepared one to have died, all of that happens
         a second time.
+
+        Args:
+            image: as `ensure_image` returned it; None: it is made sure of while the container is created.
+            use: what is to be done with the container.
         """
         try:
-            return await use(await self._create(image))
+            return await use(await self._make(image))
         except _NetworkGoneError:
             self._network_was_renewed = True
             self._networks.forget_isolated()
             await self.remove()
-            return await use(await self._create(image))
+            return await use(await self._make(image))
 
     async def start(self, container_id: str) -> None:
         """Start the container.
@@ -143,18 +146,71 @@ class Launch:
                 raise
             raise _NetworkGoneError from error
 
-    async def _create(self, image: RunImage) -> str:
-        """Create container and volume, and seed it; the container's id.
+    async def _check_source(self) -> None:
+        if self._plan.source is not None:
+            with invalid_request():
+                await trio.to_thread.run_sync(check_source, self._plan.source)
 
-        The create's answer is awaited shielded: one that is cut off still happens, and would overtake its own removal.
+    async def _make(self, image: RunImage | None) -> str:
+        """A created and seeded container; its id."""
+        if image is None:
+            container_id, config = await self._create_and_look()
+        else:
+            container_id, config = await self._create(image.reference), image.config
+        with self.phase("seed"):
+            await seed(
+                self._engine,
+                container_id,
+                source=self._plan.source,
+                ignore=self._plan.ignore,
+                workdir=self._plan.workdir,
+                user=config.user,
+            )
+        return container_id
+
+    async def _create_and_look(self) -> tuple[str, ContainerConfig]:
+        """Create, and look at the image meanwhile; nearly always it is there, and the time of one call is saved."""
+        await self._check_source()
+        image = self._plan.image.text
+        found: list[ContainerConfig] = []
+
+        async def look() -> None:
+            with mapped_errors(LightRunnerErrorCode.IMAGE_PULL_FAILED, "image_inspect"):
+                try:
+                    found.append((await self._engine.image_inspect(image)).config or ContainerConfig())
+                except EngineNotFound:
+                    return
+
+        container_id, refusal = "", None
+        async with open_bare_nursery() as nursery:
+            nursery.start_soon(protected, look)
+            try:
+                container_id = await self._create(image)
+            except LightRunnerError as error:
+                if not isinstance(error.__cause__, EngineNotFound):
+                    raise
+                refusal = error
+        if found:
+            if refusal is not None:
+                raise refusal
+            return container_id, found[0]
+        await self.remove()  # The image may have been removed between the two answers.
+        ensured = await self.ensure_image()
+        return await self._create(ensured.reference), ensured.config
+
+    async def _create(self, image: str) -> str:
+        """Create container and volume; the container's id.
+
+        The answer is awaited shielded: a create that is cut off still happens, and would overtake its own removal.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         with self.phase("network"):
             prepared = self._prepared_network and not self._network_was_renewed
             self._lease = await self._networks.lease(self._plan.network, prepared=prepared)
         body = container_spec(
             self._plan,
             self._sandbox,
-            image=image.reference,
+            image=image,
             run_id=self.id,
             network_mode=self._lease.mode,
             owner=str(current_owner()),
@@ -178,15 +234,6 @@ class Launch:
                 LightRunnerErrorCode.CONTAINER_START_FAILED,
                 f"container_create: no answer within {CREATE_TIMEOUT:g} s",
                 docker_op="container_create",
-            )
-        with self.phase("seed"):
-            await seed(
-                self._engine,
-                container_id,
-                source=self._plan.source,
-                ignore=self._plan.ignore,
-                workdir=self._plan.workdir,
-                user=image.config.user,
             )
         return container_id
 

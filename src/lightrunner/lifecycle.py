@@ -1,6 +1,6 @@
 """One run, in order: the story of the library, readable from top to bottom.
 
-    launch: image, network, create, seed -> attach, wait, start -> output and exit -> extract -> removal
+    launch: image, network, create, seed -> attach, start, wait -> output and exit -> extract -> removal
 
 Whatever happens on the way, the removal happens.
 """
@@ -58,7 +58,9 @@ class Run:
         return result
 
     async def _live(self, task_status: StartedStatus) -> RunResult:
-        image = await self._launch.ensure_image()
+        # A cache image may have to be built. One of another platform is replaced, which only its inspect can tell.
+        first = self._plan.steps or self._plan.platform
+        image = await self._launch.ensure_image() if first else None
         return await self._launch.use_container(image, lambda made: self._use(made, task_status))
 
     async def _use(self, container_id: str, task_status: StartedStatus) -> RunResult:

@@ -161,11 +161,11 @@ class Timings(msgspec.Struct, kw_only=True):
     """Where a run's time went: seconds per phase, 0.0 for what did not happen.
 
     Attributes:
-        image: looking for the image, pulling it, building the setup steps.
+        image: pulling the image, building the setup steps. (An image that is there is looked at during the create.)
         network: making sure of the isolated network; once per runner.
         create: container and volume.
         seed: copying `dir` in.
-        attach: attaching, and registering for the exit.
+        attach: attaching to the streams.
         start: the daemon's start of the container.
         run: from the start to the exit and the end of the output.
         extract: pulling files out.

@@ -28,6 +28,7 @@ from .rules.limits import (
 )
 from .rules.names import check_network
 from .rules.sizes import parse_age, parse_count, parse_timeout
+from .rules.violation import RuleViolation
 from .spec import check_detachable, check_options, check_request
 from .state import RunState, list_states
 from .steps import ensure_run_image
@@ -259,6 +260,8 @@ class DockerRunner:
                 parse_count("max_size", size if max_size is None else max_size),
                 parse_timeout("idle_time", idle_time),
             )
+            if stock_size.most < stock_size.least:
+                raise RuleViolation("max_size", max_size, f"less than size, which is {size}")
         pool = WarmPool(self._engine, self._networks, plan, self._sandbox, stock_size, admit=self._admitted)
         async with self._under_way(), pool.open():
             yield pool

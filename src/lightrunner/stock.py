@@ -216,9 +216,11 @@ class Stock(Generic[T]):
         if self._waiters:
             self._waiters.popleft().serve(item)
             self._hand_out(item)
-        else:
+        elif self._is_open:
             self._ready.append(item)
             self._trim()
+        else:  # It was finished when its cancellation was on its way.
+            self._throw_away(item)
 
     def _hand_out(self, item: T) -> None:
         self._quiet_since = trio.current_time()

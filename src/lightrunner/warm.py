@@ -1,6 +1,7 @@
 """Warm pools: containers that are created, started, and wait at a gate for the one run that they are for."""
 
 import secrets
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
@@ -56,13 +57,22 @@ class WarmPool:
         self._template = template
         self._sandbox = sandbox
         self._admit = admit
+        self._under_way: set[trio.CancelScope] = set()
         self._stock: Stock[WarmContainer] = Stock(self._make, _discard, _is_waiting, size=size, delay=WARM_REFILL_DELAY)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["WarmPool"]:
-        """The pool's block: full at its beginning, nothing left at its end."""
+        """The pool's block: full at its beginning, nothing left at its end.
+
+        It waits for the runs under way; left by an exception or a cancellation it aborts them.
+        """
         async with self._stock.open():
-            yield self
+            try:
+                yield self
+            except BaseException:
+                for scope in self._under_way:
+                    scope.cancel()
+                raise
 
     async def run(
         self,
@@ -86,35 +96,43 @@ class WarmPool:
                 await trio.to_thread.run_sync(check_source, plan.source)
         warn_of_dropped_env(plan.dropped_env)
         async with self._admit():
-            return await run_in_child(self._run, plan, on_log, task_status)
+            with trio.CancelScope() as scope:
+                self._under_way.add(scope)
+                try:
+                    return await run_in_child(self._run, plan, on_log, task_status)
+                finally:
+                    self._under_way.remove(scope)
+        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool was closed before the run was over")
 
     async def _run(self, plan: RunPlan, on_log: LogCallback | None, task_status: StartedStatus) -> RunResult:
         warm = await self._stock.wait_take()
         outcome: RunResult | Exception | None = None
         attendance: Attendance | None = None
         try:
-            warm.launch.timings = Timings()  # What it took to make it ready is not this run's.
-            opening = dispatch_script(
-                _command(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
-            )
-            if plan.source is not None:
-                await self._seed(warm, plan, plan.source)
-            attendance = Attendance(
-                self._engine,
-                warm.launch,
-                warm.container,
-                plan,
-                self._sandbox,
-                on_log=on_log,
-                stdin=[opening, plan.input or b""],
-            )
-            task_status.started(attendance.execution)
-            result = outcome = await attendance.result()
+            # From here on the connections are the run's: where the pool is torn down, only one task may close them.
+            async with warm.streams.pop_all():
+                warm.launch.timings = Timings()  # What it took to make it ready is not this run's.
+                opening = dispatch_script(
+                    _command(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
+                )
+                if plan.source is not None:
+                    await self._seed(warm, plan, plan.source)
+                attendance = Attendance(
+                    self._engine,
+                    warm.launch,
+                    warm.container._replace(since=time.monotonic()),
+                    plan,
+                    self._sandbox,
+                    on_log=on_log,
+                    stdin=[opening, plan.input or b""],
+                )
+                task_status.started(attendance.execution)
+                result = outcome = await attendance.result()
         except Exception as error:
             outcome = error
             raise
         finally:
-            await _discard(warm)
+            await warm.launch.remove()
             self._stock.used(warm, discard=False)
             if attendance is not None:
                 attendance.execution.finish(outcome)

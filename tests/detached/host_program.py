@@ -126,9 +126,36 @@ async def hold(run_id: str) -> None:
         await trio.sleep_forever()
 
 
+async def keep_ready(seconds: float, **fields: Any) -> None:
+    """Two prepared networks, two warm containers, and a run in one of each; told when they have had time to refill."""
+    request = request_of(fields)
+    async with (
+        DockerRunner() as runner,
+        trio.open_nursery() as nursery,
+        runner.prepared_networks(2, network=request.network),
+        runner.warm(request, size=2) as pool,
+    ):
+        await nursery.start(pool.run, request)
+        await nursery.start(runner.run, request)
+        await trio.sleep(seconds)
+        tell("ready")
+        await trio.sleep_forever()
+
+
 ACTIONS: dict[str, Callable[..., Awaitable[None]]] = {
     action.__name__: action
-    for action in (detach, detach_and_be_interrupted, run, detach_and_attach, attach, runs, reap, count, hold)
+    for action in (
+        detach,
+        detach_and_be_interrupted,
+        run,
+        detach_and_attach,
+        attach,
+        runs,
+        reap,
+        count,
+        hold,
+        keep_ready,
+    )
 }
 
 

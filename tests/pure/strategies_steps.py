@@ -43,7 +43,21 @@ json_like_steps: SearchStrategy[str] = st.tuples(
 ).map("".join)
 """Lists that are JSON, and such that only begin like it."""
 
-_short_steps = st.one_of(hostile_steps, spaced_steps, json_like_steps)
+_before = (
+    *("", " ", "a ", "\\ ", "a\\ ", "\\\\ ", "\t", "\xa0", "\\\xa0"),
+    *("'", '"', "' ", '" ', "\\", " \\", "\\' ", "/ "),
+)
+_behind = ("", "", "}", "}", "'", '"', '}"', '"}', "'}", "/b}", " b", " b}", "} b", "$", "<", "\\")
+heredoc_steps: SearchStrategy[str] = st.tuples(
+    st.sampled_from(["echo ", "", "echo '", 'echo "']),
+    st.sampled_from(["", "${x:-", "${x-", "${x:+", "${x?", "${x#", "${x%", "${x/", "${x}", "$x", "$("]),
+    st.sampled_from(_before),
+    st.sampled_from(["<<EOF", "<< EOF", "2<<EOF", "<<-EOF", "<<'E F'", "<<$x", "<<a<<b"]),
+    st.sampled_from(_behind),
+).map("".join)
+"""A here-document, or something like one, inside of what the lexer looks into."""
+
+_short_steps = st.one_of(hostile_steps, spaced_steps, heredoc_steps, json_like_steps)
 
 
 @st.composite

@@ -6,6 +6,7 @@ import pytest
 
 from lightrunner import DockerRunner
 from tests.runs.conftest import committed_image, image_variant
+from tests.warm.number_factory import Factory
 from tests.warm.ways import Run, Way, awaited, cold, prepared, started, warm
 from tools.raw_engine import RawEngine
 
@@ -20,6 +21,12 @@ async def runner(
     """A runner with the default options, open. After the test nothing of it is on the daemon."""
     async with DockerRunner(host=engine_host) as runner:
         yield runner
+
+
+@pytest.fixture
+def factory() -> Factory:
+    """What a stock's things come from, and go back to."""
+    return Factory()
 
 
 @pytest.fixture(params=[cold, warm, prepared], ids=lambda way: way.__name__)

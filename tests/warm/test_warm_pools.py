@@ -1,0 +1,267 @@
+"""Warm pools: what they are made for, what they refuse, and that each container serves one run."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunRequest, RunResult, WarmPool
+from tests.conftest import ours
+from tests.runs.conftest import CommittedImage, ImageVariant
+from tests.runs.host_folders import lay_out, meddle
+from tests.runs.shell_runs import shell
+from tests.warm.waiting import until, warm_containers
+from tools.raw_engine import RawEngine
+
+HOSTNAME = "cat /proc/sys/kernel/hostname"
+NOISY_SHELL = r"""
+rm /bin/sh
+cat >/bin/sh <<'END'
+#!/bin/busybox sh
+echo noise >&2
+exec busybox sh "$@"
+END
+chmod 755 /bin/sh
+"""
+
+
+# --- one container, one run -------------------------------------------------------------------------------------------
+
+
+async def test_it_is_full_and_then_again(runner: DockerRunner, raw: RawEngine, busybox: str) -> None:
+    request = shell(busybox, "true")
+    async with runner.warm(request, size=2) as pool:
+        first = warm_containers(raw)
+        assert len(first) == 2
+        for _ in range(2):
+            await pool.run(request)
+        await until(lambda: len(warm_containers(raw)) == 2)
+        assert not first & warm_containers(raw)
+    assert not ours(raw)
+
+
+async def test_more_callers_than_containers_have_one_each(runner: DockerRunner, busybox: str) -> None:
+    request = shell(busybox, f"{HOSTNAME}; cat")
+    results = dict[int, bytes | None]()
+
+    async def call(number: int) -> None:
+        result = await pool.run(shell(busybox, f"{HOSTNAME}; cat", input=number))
+        results[number] = result.stdout
+
+    async with runner.warm(request, size=2, max_size=3) as pool, trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(call, number)
+    said = {number: (stdout or b"").decode().split() for number, stdout in results.items()}
+    assert len({hostname for hostname, _ in said.values()}) == 8
+    assert all(int(given) == number for number, (_, given) in said.items())
+
+
+async def test_what_a_run_leaves_behind_no_other_one_finds(runner: DockerRunner, busybox: str) -> None:
+    script = "ls /tmp . | grep -c left; touch /tmp/left left; (sleep 3600 &)"
+    async with runner.warm(shell(busybox, script), size=2) as pool:
+        for _ in range(3):
+            assert (await pool.run(shell(busybox, script))).stdout == b"0\n"
+
+
+async def test_one_that_was_killed_while_it_waited_is_replaced(
+    runner: DockerRunner, raw: RawEngine, busybox: str
+) -> None:
+    request = shell(busybox, HOSTNAME)
+    async with runner.warm(request, size=2) as pool:
+        killed = list(warm_containers(raw))
+        raw.request("POST", f"/containers/{killed[0]}/kill")
+        raw.remove_container(killed[1])
+        await trio.sleep(0.3)  # Until the daemon has told.
+        seen = [(await pool.run(request)).stdout for _ in range(2)]
+        await until(lambda: len(warm_containers(raw)) == 2)
+    assert all(stdout and stdout.strip().decode() not in str(killed) for stdout in seen)
+
+
+async def test_the_image_may_complain_on_stderr_before_it_is_ready(
+    runner: DockerRunner, committed_image: CommittedImage
+) -> None:
+    image = committed_image("noisy", NOISY_SHELL)
+    async with runner.warm(shell(image, "echo fine"), size=1) as pool:
+        assert (await pool.run(shell(image, "echo fine"))).stdout == b"fine\n"
+
+
+# --- what it refuses --------------------------------------------------------------------------------------------------
+
+
+async def test_another_request_than_the_template_is_invalid(runner: DockerRunner, raw: RawEngine, busybox: str) -> None:
+    other: dict[str, object] = {
+        "image": "other:1",
+        "run": ["true"],
+        "network": "bridge",
+        "workdir": "/other",
+        "platform": "linux/s390x",
+        "timeout": -1,
+    }
+    template = shell(busybox, "true")
+    async with runner.warm(template, size=1) as pool:
+        before = warm_containers(raw)
+        for field, value in other.items():
+            with pytest.raises(LightRunnerError, match=field) as raised:
+                await pool.run(msgspec.structs.replace(template, **{field: value}))
+            assert raised.value.code is LightRunnerErrorCode.INVALID_REQUEST
+        assert warm_containers(raw) == before, "no container was used up"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("size", 0), ("size", 1.5), ("max_size", 1), ("max_size", 0), ("idle_time", 0)]
+)
+async def test_a_size_that_is_none_is_invalid(runner: DockerRunner, busybox: str, field: str, value: float) -> None:
+    with pytest.raises(LightRunnerError, match=field) as raised:
+        async with runner.warm(shell(busybox, "true"), **{"size": 2, field: value}):  # type: ignore[arg-type]
+            pytest.fail("it was opened")
+    assert raised.value.code is LightRunnerErrorCode.INVALID_REQUEST
+
+
+async def test_an_image_without_a_shell_is_refused(
+    runner: DockerRunner, committed_image: CommittedImage, raw: RawEngine
+) -> None:
+    image = committed_image("no-shell", "rm /bin/sh /bin/ash")
+    with pytest.raises(LightRunnerError, match=r"a warm container needs a POSIX shell \(sh\) in the image") as raised:
+        async with runner.warm(shell(image, "true"), size=2):
+            pytest.fail("it was opened")
+    assert raised.value.code is LightRunnerErrorCode.CONTAINER_START_FAILED
+    assert raised.value.docker_op == "container_start"
+    assert not ours(raw)
+
+
+async def test_a_shell_that_is_none_is_refused(
+    runner: DockerRunner, committed_image: CommittedImage, raw: RawEngine
+) -> None:
+    image = committed_image("false-shell", "rm /bin/sh; echo '#!/bin/busybox echo' >/bin/sh; chmod 755 /bin/sh")
+    with pytest.raises(LightRunnerError, match=r"needs a POSIX shell .* says '/bin/sh -c set") as raised:
+        async with runner.warm(shell(image, "true"), size=2):
+            pytest.fail("it was opened")
+    assert raised.value.code is LightRunnerErrorCode.CONTAINER_START_FAILED
+    assert not ours(raw)
+
+
+async def test_an_image_that_is_not_there_is_the_pulls_error(runner: DockerRunner, raw: RawEngine) -> None:
+    with pytest.raises(LightRunnerError) as raised:
+        async with runner.warm(shell("127.0.0.1:1/missing:1", "true"), size=3):
+            pytest.fail("it was opened")
+    assert raised.value.code is LightRunnerErrorCode.IMAGE_PULL_FAILED
+    assert not ours(raw)
+
+
+async def test_a_command_that_is_not_there_is_exit_code_127(runner: DockerRunner, image_variant: ImageVariant) -> None:
+    # Cold, the daemon refuses to start it. Here the shell finds out, when the run has begun.
+    image = image_variant("no-command", 'CMD ["/no/such/program"]')
+    request = RunRequest(image=image, network="none", capture_output=True)
+    async with runner.warm(request, size=1) as pool:
+        result = await pool.run(request)
+    assert (result.exit_code, result.stdout) == (127, b"")
+    assert b"/no/such/program" in (result.stderr or b"")
+
+
+async def test_a_folder_that_cannot_be_read_fails_as_in_a_cold_run(
+    runner: DockerRunner, busybox: str, raw: RawEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = lay_out(tmp_path, {"file": "content"})
+    assert not meddle(monkeypatch, "file", lambda: (source / "file").write_text(""))
+    request = shell(busybox, "true", dir=source)
+    async with runner.warm(request, size=1) as pool:
+        with pytest.raises(LightRunnerError, match="file: changed while it was read") as raised:
+            await pool.run(request)
+    assert raised.value.code is LightRunnerErrorCode.SEED_FAILED
+    assert not ours(raw)
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("network", "addresses"), [("none", b"lo\n"), (None, b"eth0\nlo\n")])
+async def test_the_network_is_the_templates(
+    runner: DockerRunner, busybox: str, network: str | None, addresses: bytes
+) -> None:
+    request = shell(busybox, "ls /sys/class/net | grep -E '^(lo|eth)'", network=network)
+    async with runner.warm(request, size=1) as pool:
+        assert (await pool.run(request)).stdout == addresses
+
+
+# --- its end ----------------------------------------------------------------------------------------------------------
+
+
+async def test_its_end_waits_for_runs_in_other_tasks(runner: DockerRunner, raw: RawEngine, busybox: str) -> None:
+    request = shell(busybox, "echo ready; sleep 0.5; echo over")
+    results = list[RunResult]()
+
+    async with trio.open_nursery() as nursery:
+        async with runner.warm(request, size=1) as pool:
+
+            async def call() -> None:
+                results.append(await pool.run(request))
+
+            for _ in range(2):  # One of them waits for its container.
+                nursery.start_soon(call)
+            await trio.sleep(0.2)
+        assert not ours(raw)
+        assert [result.stdout for result in results] == [b"ready\nover\n"] * 2
+        with pytest.raises(LightRunnerError, match="closed") as raised:
+            await pool.run(request)
+        assert raised.value.code is LightRunnerErrorCode.RUN_ABORTED
+
+
+async def test_an_exception_aborts_runs_in_other_tasks_and_nothing_is_left(
+    runner: DockerRunner, raw: RawEngine, busybox: str
+) -> None:
+    request = shell(busybox, "echo ready; sleep 3600")
+    error = ZeroDivisionError("of the block")
+    aborted = list[LightRunnerError]()
+
+    async def run(pool: WarmPool, *, task_status: trio.TaskStatus[None]) -> None:
+        with pytest.raises(LightRunnerError) as raised:
+            await pool.run(request, on_log=lambda _: task_status.started())
+        aborted.append(raised.value)
+
+    async def block(nursery: trio.Nursery) -> None:
+        async with runner.warm(request, size=2) as pool:
+            await nursery.start(run, pool)
+            raise error
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(ZeroDivisionError) as raised:
+            await block(nursery)
+        assert raised.value is error
+        assert not ours(raw)
+    assert [error.code for error in aborted] == [LightRunnerErrorCode.RUN_ABORTED]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3])
+async def test_a_cancellation_while_it_is_filled_leaves_nothing(
+    runner: DockerRunner, raw: RawEngine, busybox: str, seconds: float
+) -> None:
+    with trio.move_on_after(seconds) as scope:
+        async with runner.warm(shell(busybox, "true"), size=3):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert not ours(raw)
+
+
+async def test_a_closed_runner_ends_its_pools(engine_host: str, daemon_clean: RawEngine, busybox: str) -> None:
+    request = shell(busybox, "true")
+
+    async def hold(runner: DockerRunner, *, task_status: trio.TaskStatus[None]) -> None:
+        async with runner.warm(request, size=1):
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def hold_to_the_end(runner: DockerRunner, *, task_status: trio.TaskStatus[None]) -> None:
+        with pytest.raises(LightRunnerError) as raised:
+            await hold(runner, task_status=task_status)
+        assert raised.value.code is LightRunnerErrorCode.RUN_ABORTED
+
+    async def block(nursery: trio.Nursery) -> None:
+        async with DockerRunner(host=engine_host) as runner:
+            await nursery.start(hold_to_the_end, runner)
+            raise ZeroDivisionError
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(ZeroDivisionError):
+            await block(nursery)
+        assert not ours(daemon_clean)

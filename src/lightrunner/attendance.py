@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import trio
 
-from .engine import AttachedStream, EngineClient, EngineUnreachable, PendingExit
+from .engine import AttachedStream, EngineClient, EngineUnreachable
 from .engine.wire import ContainerWaitResponse
 from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from .execution import Execution, no_exit_error
@@ -21,14 +21,13 @@ from .tasks import open_bare_nursery, protected
 
 
 class StartedContainer(NamedTuple):
-    """A container that runs, with its streams, where anybody needs them, and its exit to come.
+    """A container that runs, with its streams, where anybody needs them.
 
     `since` is when its run began, on the monotonic clock.
     """
 
     id: str
     attached: AttachedStream | None
-    pending: PendingExit
     since: float
 
 
@@ -36,22 +35,15 @@ class StartedContainer(NamedTuple):
 async def start_container(
     engine: EngineClient, launch: Launch, container_id: str, *, attach: bool, stdin: bool
 ) -> AsyncGenerator[StartedContainer]:
-    """Attach, start, wait: attached first, or output can be missed.
-
-    The wait comes behind the start, where it is off the critical path: a container that has exited by then is not
-    removed, and the daemon tells its exit code as well.
-    """
-    code = LightRunnerErrorCode.CONTAINER_START_FAILED
+    """Attach and start, in this order, or output can be missed."""
     async with AsyncExitStack() as stack:
         attached = None
         if attach:
+            code = LightRunnerErrorCode.CONTAINER_START_FAILED
             with launch.phase("attach"), mapped_errors(code, "container_attach", container_id=container_id):
                 attached = await stack.enter_async_context(engine.container_attach(container_id, stdin=stdin))
         await launch.start(container_id)
-        since = time.monotonic()
-        with launch.phase("run"), mapped_errors(code, "container_wait", container_id=container_id):
-            pending = await stack.enter_async_context(engine.container_wait(container_id, condition="not-running"))
-        yield StartedContainer(container_id, attached, pending, since)
+        yield StartedContainer(container_id, attached, time.monotonic())
 
 
 class Attendance:
@@ -118,16 +110,24 @@ class Attendance:
                 watchers.start_soon(protected, self._watch)
                 if attached is not None and self._stdin:
                     watchers.start_soon(protected, _feed, attached, self._stdin)
-                exit_status = await self._exit_status()
+                exit_status = await self._exit_status(output)
                 duration = time.monotonic() - self._container.since
                 self.execution.set_exited()
                 output.container_exited()
                 watchers.cancel_scope.cancel()  # Nobody is left to kill, nor to read an input.
         return exit_status.status_code, duration
 
-    async def _exit_status(self) -> ContainerWaitResponse:
+    async def _exit_status(self, output: Output) -> ContainerWaitResponse:
+        """Wait for the exit. A container that has exited before is asked for no less: nobody else removes it.
+
+        Where there is output, not before its end: a second connection for as long as the run lives would be twice the
+        descriptors and memory of a process that holds hundreds of runs.
+        """
+        if self._container.attached is not None:
+            await output.exit_is_due.wait()
         with self._mapped("container_wait"):
-            status = await self._container.pending.result()
+            async with self._engine.container_wait(self._container.id) as pending:
+                status = await pending.result()
         if status.error is not None and status.error.message:
             raise LightRunnerError(
                 LightRunnerErrorCode.RUN_FAILED,

@@ -19,6 +19,7 @@ from .removal import remove_run
 from .rules.limits import CREATE_TIMEOUT, NAME_PREFIX
 from .seed import check_source, seed
 from .spec import RunPlan, Sandbox, container_spec
+from .statedir import state_dir
 from .steps import ensure_run_image
 from .tasks import open_bare_nursery, protected
 
@@ -215,7 +216,7 @@ class Launch:
             network_mode=self._lease.mode,
             owner=str(current_owner()),
             targets=_staging_places(self._plan),
-            detached=self._detached,
+            state_dir=str(state_dir().absolute()) if self._detached else None,
         )
         name = NAME_PREFIX + self.id
         container_id: str | None = None

@@ -1,6 +1,6 @@
 """One run, in order: the story of the library, readable from top to bottom.
 
-    launch: image, network, create, seed -> attach, start, wait -> output and exit -> extract -> removal
+    launch: image, network, create, seed -> attach, start -> output and exit -> extract -> removal
 
 Whatever happens on the way, the removal happens.
 """

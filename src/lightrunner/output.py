@@ -56,7 +56,12 @@ class PieceStream(Protocol):
 
 
 class Output:
-    """Reads, captures, and delivers line by line. `read` and `deliver` run in tasks of their own."""
+    """Reads, captures, and delivers line by line. `read` and `deliver` run in tasks of their own.
+
+    Attributes:
+        exit_is_due: set when the container's exit is to be waited for: the output has ended, or is held back, which it
+            must not be any more once the container has exited.
+    """
 
     def __init__(self, on_log: LogCallback | None, *, capture: bool) -> None:
         self._on_log = on_log
@@ -65,6 +70,7 @@ class Output:
         )
         self._held: deque[OutputPiece] = deque()
         self._held_bytes = 0
+        self.exit_is_due = trio.Event()
         self._container_exited = False
         self._ended = False
         self._news = trio.lowlevel.ParkingLot()
@@ -81,12 +87,14 @@ class Output:
                 self._held_bytes += sum(_cost(piece) for piece in pieces)
                 self._news.unpark_all()
                 while self._held_bytes > LOG_BUFFER_BYTES and not self._container_exited:
+                    self.exit_is_due.set()
                     await self._room.park()
         self.end()
 
     def end(self) -> None:
         """There is no more to come."""
         self._ended = True
+        self.exit_is_due.set()
         self._news.unpark_all()
 
     def container_exited(self) -> None:

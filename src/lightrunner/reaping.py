@@ -25,7 +25,7 @@ from .owner import is_dead, parse_owner
 from .removal import remove_run
 from .rules import limits
 from .staging import remove_leftover
-from .state import RunState, is_run_id, list_states, read_state, sweep_locks
+from .state import RunState, is_kept_elsewhere, is_run_id, list_states, read_state, sweep_locks
 from .statedir import sweep_temporary_files
 
 _log = logging.getLogger("lightrunner")
@@ -146,6 +146,9 @@ async def _reap_detached(
     if dead is None:
         return False
     state = await trio.to_thread.run_sync(read_state, run_id)
+    folder = labels.get(limits.LABEL_STATE_DIR, "")
+    if state is None and await trio.to_thread.run_sync(is_kept_elsewhere, folder, run_id):
+        return False  # Whoever has that folder finishes it, with its files.
     # What is left of a finished run is what its removal could not remove.
     finished = state is not None and state.finished
     running = container.state.running and not finished

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple, cast
+from urllib.parse import quote
 
 import trio
 from msgspec import UNSET
@@ -123,18 +124,30 @@ def container_spec(
     network_mode: str,
     owner: str = "",
     targets: Sequence[str] = (),
-    detached: bool = False,
+    state_dir: str | None = None,
 ) -> wire.ContainerCreateRequest:
-    """The body of the container create: the sandbox with all its walls."""
+    """The body of the container create: the sandbox with all its walls.
+
+    Args:
+        plan: a checked request.
+        sandbox: checked options.
+        image: the reference that the container starts from.
+        run_id: names container and volume.
+        network_mode: an id or a name, or ``container:<id>``.
+        owner: the process, as `lightrunner.owner` writes it; empty: nobody's.
+        targets: the host folders that extracts are staged in.
+        state_dir: of a detached run: the folder that its state is kept in.
+    """
     labels = {limits.LABEL_RUN_ID: run_id}
     if owner:
         labels[limits.LABEL_OWNER] = owner
     volume_labels = dict(labels)
     if targets:
         labels[limits.LABEL_TARGETS] = json.dumps(targets)
-    if detached:
+    if state_dir is not None:
         # Whoever finds the container without its state file has to know that it may outlive its owner, and how long.
         labels[limits.LABEL_DETACHED] = "none" if math.isinf(plan.timeout) else repr(plan.timeout)
+        labels[limits.LABEL_STATE_DIR] = quote(os.fsencode(state_dir))
     volume = wire.Mount(
         type="volume",
         source=limits.NAME_PREFIX + run_id,
@@ -170,7 +183,7 @@ def container_spec(
             device_requests=[] if sandbox.gpus is None else [_device_request(sandbox.gpus)],
             # Attached output is read as it comes. json-file would keep it as well: 100 MB took 270 on disk.
             log_config=wire.LogConfig(type="json-file", config=dict(limits.DETACHED_LOG_OPTIONS))
-            if detached
+            if state_dir is not None
             else wire.LogConfig(type="none"),
         ),
     )

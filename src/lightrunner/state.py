@@ -6,6 +6,7 @@ Synchronous but for `run_lock`. Fields are light-runner's, camelCase on disk; ou
 
 import logging
 import math
+import os
 import re
 import time
 from collections.abc import AsyncGenerator
@@ -13,6 +14,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import trio
@@ -183,6 +185,15 @@ def write_state(state: RunState) -> None:
     """
     make_state_dir()
     write_whole(_path(state.id), msgspec.json.format(msgspec.json.encode(state), indent=2))
+
+
+def is_kept_elsewhere(folder: str, run_id: str) -> bool:
+    """Whether another folder than this process's, as `limits.LABEL_STATE_DIR` names it, has a state of the run."""
+    path = Path(os.fsdecode(unquote_to_bytes(folder)), f"{run_id}{_SUFFIX}")
+    try:
+        return path.is_absolute() and path != _path(run_id).absolute() and path.exists()
+    except OSError:  # Labels are anybody's: it is no path that could be.
+        return False
 
 
 def forget_state(run_id: str) -> None:

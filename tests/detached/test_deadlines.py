@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, ExtractSpec, RunResult
+from lightrunner.state import is_kept_elsewhere
 from tests.detached.detached_runs import UNTIL_RELEASED, end, exited, is_gone, is_running, name_of, release, script
 from tests.detached.host_process import as_keywords, detached_by_another
 from tests.detached.state_folder import store, stored
@@ -172,3 +173,22 @@ async def test_one_without_a_state_is_judged_by_its_label(
     assert is_running(raw, in_time)
     raw.remove_container(name_of(in_time))
     raw.remove_volume(name_of(in_time))
+
+
+async def test_one_whose_state_is_in_another_folder_is_left_to_it(
+    runner: DockerRunner, busybox: str, tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHT_RUNNER_REAP_AGE_MS", "0")
+    request = script(busybox, "echo x > file", timeout=1.0, extract=[ExtractSpec("file", tmp_path / "to")])
+    run_id = await runner.detach(request)
+    await trio.sleep(1.5)
+    monkeypatch.setenv("LIGHT_RUNNER_STATE_DIR", str(tmp_path / "another"))
+    assert not (await runner.reap_orphans()).containers
+    monkeypatch.setenv("LIGHT_RUNNER_STATE_DIR", str(state_dir))
+    assert (await runner.reap_orphans()).containers == (name_of(run_id),)
+    assert (tmp_path / "to" / "file").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("folder", ["", "relative", "/nowhere", "/%00", "/" + 300 * "x", "/%FF"])
+def test_what_is_no_folder_keeps_no_state(folder: str) -> None:
+    assert not is_kept_elsewhere(folder, "run")

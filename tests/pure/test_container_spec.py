@@ -69,13 +69,13 @@ def test_a_request_with_everything() -> None:
     )
     owned = {"light-runner.run-id": ID, "light-runner.owner": "host 1 2"}
     targets = {"light-runner.extract-targets": '["/a", "\\u00e9"]'}
-    assert body_of(request, options, "f00d", owner="host 1 2", targets=["/a", "é"], detached=True) == {
+    assert body_of(request, options, "f00d", owner="host 1 2", targets=["/a", "é"], state_dir="/s \udcff") == {
         "Image": "python:3",
         "Entrypoint": ["sh", "-c", "python main.py; exit 3"],
         "Cmd": [],
         "Env": ["A=b=c"],
         "WorkingDir": "/work:ro",
-        "Labels": {**owned, **targets, "light-runner.detached": "1200.0"},
+        "Labels": {**owned, **targets, "light-runner.detached": "1200.0", "light-runner.state-dir": "/s%20%FF"},
         "OpenStdin": True,
         "StdinOnce": True,
         "AttachStdin": True,
@@ -112,7 +112,7 @@ def test_the_image_to_run_may_be_another_than_the_requests() -> None:
 
 @pytest.mark.parametrize(("timeout", "label"), [(None, "none"), (30, "30.0"), (0.1, "0.1")])
 def test_a_detached_run_carries_its_time_out(timeout: float | None, label: str) -> None:
-    body = body_of(RunRequest(image="busybox", timeout=timeout), detached=True)
+    body = body_of(RunRequest(image="busybox", timeout=timeout), state_dir="/state")
     assert body["Labels"]["light-runner.detached"] == label
 
 

@@ -1,5 +1,7 @@
 """Many runs at once: each has its own output, and no more of them than allowed are under way."""
 
+from pathlib import Path
+
 import pytest
 import trio
 
@@ -108,3 +110,20 @@ async def test_who_waits_for_a_place_has_made_nothing_and_can_be_cancelled(
         assert patience.cancelled_caught
         assert len(raw.containers()) == 1
         execution.cancel()
+
+
+async def test_a_run_that_is_held_has_one_connection(runner: DockerRunner, busybox: str) -> None:
+    async with trio.open_nursery() as nursery:
+        await start_ready(nursery, runner, shell(busybox, "echo ready; sleep 60"))
+        alone = connections()
+        for _ in range(4):
+            await start_ready(nursery, runner, shell(busybox, "echo ready; sleep 60"))
+        assert connections() - alone == 4
+        nursery.cancel_scope.cancel()
+
+
+def connections() -> int:
+    """How many sockets this process has open."""
+    # Listing the folder takes a descriptor, which is gone when it is looked at.
+    links = [entry.readlink().name for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return sum(link.startswith("socket:") for link in links)

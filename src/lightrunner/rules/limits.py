@@ -25,6 +25,10 @@ LABEL_OWNER = "light-runner.owner"
 LABEL_DETACHED = "light-runner.detached"
 """On what may outlive its owner; the value is its time-out in seconds, or ``none``."""
 
+LABEL_STATE_DIR = "light-runner.state-dir"
+"""On a detached run's container: the folder that its state is kept in, percent-encoded. A reaper with another folder
+must not take it for a run that nobody knows of."""
+
 LABEL_TARGETS = "light-runner.extract-targets"
 """On a container with extracts: the host folders that they are staged in, a JSON list, for whoever cleans up after a
 process that was killed."""

@@ -211,3 +211,32 @@ async def test_a_removal_that_hangs_ends_and_is_told(
         asked = await cancel_when("container_start", {"container_start": hang, "container_delete": hang})
     assert asked[-1] == "container_delete"
     assert "could not be removed within 0.2 s" in caplog.text
+
+
+async def test_a_removal_has_the_time_that_those_of_others_take(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("lightrunner.removal.CLEANUP_TIMEOUT", 0.4)
+    turn = trio.Lock()
+    done: dict[str, bool] = {}
+
+    async def delete_one_by_one(request: Request) -> None:
+        if request.path in done:  # By a call that was given up, which goes on.
+            await json_answer({"message": "?"}, status=404 if done[request.path] else 409)(request)
+            return
+        done[request.path] = False
+        async with turn:
+            await trio.sleep(0.1)
+        done[request.path] = True
+        await plain(status=204)(request)
+
+    script = {"container_wait": hang, "container_delete": delete_one_by_one}
+    async with fake_daemon(script) as daemon, DockerRunner(host=daemon.host) as runner:
+        async with trio.open_nursery() as nursery:
+            for _ in range(12):
+                nursery.start_soon(runner.run, FAKE)
+            while len(daemon.requests("container_wait")) < 12:
+                await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert len(daemon.requests("volume_delete")) == 12
+    assert not caplog.records

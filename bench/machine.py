@@ -28,7 +28,8 @@ def describe(host: str) -> dict[str, str]:
 
 
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    cpuinfo = Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():  # Only Linux has it.
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()

@@ -1,4 +1,4 @@
-"""A chart for each case: every sample by contender, and beside it the phases, stacked."""
+"""A chart for each case: every sample by contender; beside it the phases, stacked, or the scaling curves."""
 
 # pyright: reportUnknownMemberType=false
 # (matplotlib's own types are partly unknown.)
@@ -24,9 +24,12 @@ def plot(case: CaseReport, folder: Path) -> None:
         name: summary for name, summary in case.summaries.items() if any(it.value for it in summary.phases.values())
     }
     height = 1.2 + 0.5 * len(case.samples)
-    figure, axes = plt.subplots(1, 2 if phased else 1, figsize=(14 if phased else 8, height), squeeze=False)
+    has_second = bool(phased or case.curves)
+    figure, axes = plt.subplots(1, 2 if has_second else 1, figsize=(14 if has_second else 8, height), squeeze=False)
     _distribution(axes[0][0], case)
-    if phased:
+    if case.curves:
+        _curves(axes[0][1], case)
+    elif phased:
         _phases(axes[0][1], case, list(phased))
     figure.suptitle(case.title)
     figure.tight_layout()
@@ -67,6 +70,25 @@ def _phases(axes: Axes, case: CaseReport, names: list[str]) -> None:
     _rows(axes, names)
     axes.set_xlabel(f"{unit}, medians of the phases")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
+
+
+def _curves(axes: Axes, case: CaseReport) -> None:
+    """Each curve's medians, with their intervals, over the concurrency."""
+    scale, unit = _scale(case)
+    for curve, names in case.curves.items():
+        medians = [case.summaries[name].median for name in names.values()]
+        values = [it.value * scale for it in medians]
+        # Of few samples the interval may end before the median does, by a rounding.
+        below = [max(0.0, it.value - it.low) * scale for it in medians]
+        above = [max(0.0, it.high - it.value) * scale for it in medians]
+        axes.errorbar(list(names), values, yerr=(below, above), marker="o", capsize=3, label=curve)
+    ticks = sorted({place for names in case.curves.values() for place in names})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [str(place) for place in ticks])
+    axes.set_xlabel("at a time")
+    axes.set_ylabel(unit)
+    axes.set_ylim(bottom=0)
+    axes.legend()
 
 
 def _rows(axes: Axes, names: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from .sampling import Case, Goal, Sample, Series
+from .sampling import Case, Curves, Goal, Sample, Series
 from .statistics import Estimate, estimate, p95, ratio
 
 
@@ -19,6 +19,7 @@ class Summary:
     p95: Estimate
     ratio: Estimate
     phases: Mapping[str, Estimate]
+    extra: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class CaseReport:
     samples: Series
     summaries: dict[str, Summary]
     verdicts: list[Verdict]
+    curves: Curves
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Report:
             for goal in case.goals
             if goal.contender in series and (goal.base is None or goal.base in series)
         ]
-        done = CaseReport(case.name, case.title, case.unit, series, summaries, verdicts)
+        done = CaseReport(case.name, case.title, case.unit, series, summaries, verdicts, case.curves)
         self.cases.append(done)
         return done
 
@@ -75,22 +77,27 @@ def goal_text(goal: Goal, unit: str) -> str:
     """A goal in words."""
     sign = ">=" if goal.at_least else "<="
     what = f"{goal.contender}, {goal.phase}" if goal.phase else goal.contender
-    return f"{what} {sign} {goal.limit:.3g} {unit if goal.base is None else f'x {goal.base}'}"
+    base = f"x {goal.base}{', whole' if goal.whole_base else ''}"
+    return f"{what} {sign} {goal.limit:.3g} {unit if goal.base is None else base}"
 
 
 def case_lines(case: CaseReport) -> Iterator[str]:
     """A case's tables, in Markdown."""
-    phases = list(dict.fromkeys(phase for summary in case.summaries.values() for phase in summary.phases))
-    shown = [phase for phase in phases if any(it.phases[phase].value for it in case.summaries.values() if it.phases)]
+    summaries = case.summaries.values()
+    phases = list(dict.fromkeys(phase for summary in summaries for phase in summary.phases))
+    shown = [phase for phase in phases if any(phase in it.phases and it.phases[phase].value for it in summaries)]
+    extra = list(dict.fromkeys(name for summary in summaries for name in summary.extra))
+    columns = [*shown, *extra]
     scale, unit = (1000, "ms") if case.unit == "s" else (1, case.unit)
     first = next(iter(case.summaries))
     yield f"### {case.title} (`{case.name}`)"
     yield ""
-    yield f"| {unit} | median | 95 % | p95 | 95 % | x {first} | 95 % |{''.join(f' {phase} |' for phase in shown)}"
-    yield "|-|" + "-|" * (6 + len(shown))
+    yield f"| {unit} | median | 95 % | p95 | 95 % | x {first} | 95 % |{''.join(f' {name} |' for name in columns)}"
+    yield "|-|" + "-|" * (6 + len(columns))
     for name, summary in case.summaries.items():
         cells = [*_cells(summary.median, scale), *_cells(summary.p95, scale), *_cells(summary.ratio)]
         cells += [_cells(summary.phases[phase], scale)[0] if phase in summary.phases else "" for phase in shown]
+        cells += [_cells(summary.extra[what])[0] if what in summary.extra else "" for what in extra]
         yield f"| {name} | {' | '.join(cells)} |"
     yield ""
 
@@ -125,12 +132,16 @@ def _summary(samples: list[Sample], first: list[Sample]) -> Summary:
         p95=estimate(values, p95),
         ratio=ratio(values, [sample.value for sample in first]),
         phases={phase: estimate(_of_phase(samples, phase)) for phase in samples[0].phases},
+        extra={what: estimate([sample.extra[what] for sample in samples]) for what in samples[0].extra},
     )
 
 
 def _verdict(goal: Goal, series: Series, unit: str) -> Verdict:
     values = _of_phase(series[goal.contender], goal.phase)
-    seen = estimate(values) if goal.base is None else ratio(values, _of_phase(series[goal.base], goal.phase))
+    if goal.base is None:
+        seen = estimate(values)
+    else:
+        seen = ratio(values, _of_phase(series[goal.base], None if goal.whole_base else goal.phase))
     return Verdict(goal_text(goal, unit), seen, goal.met_by(seen.value))
 
 

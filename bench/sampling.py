@@ -17,13 +17,20 @@ PAUSE = 0.1
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement: a value in its case's unit, and the parts that it is made of, where there are any."""
+    """One measurement: a value in its case's unit, and the parts that it is made of, where there are any.
+
+    `extra` is what else was seen: by names that tell their unit, since they have not the case's.
+    """
 
     value: float
     phases: Mapping[str, float] = field(default_factory=dict[str, float])
+    extra: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 Contender = Callable[[], Awaitable[Sample]]
+
+Curves = Mapping[str, Mapping[int, str]]
+"""Names of contenders, by the curve that they are on and by their place on it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Goal:
         base: and by whose; None: the contender's median itself is held against the limit.
         limit: the bound.
         phase: of which part of the samples; None: of their values.
+        whole_base: a phase of the contender is divided by the base's value, not by the same phase of it.
         at_least: the bound is from below.
     """
 
@@ -42,6 +50,7 @@ class Goal:
     base: str | None
     limit: float
     phase: str | None = None
+    whole_base: bool = False
     at_least: bool = False
 
     def met_by(self, value: float) -> bool:
@@ -60,6 +69,7 @@ class Case:
         rounds: how many samples of each.
         unit: of the samples' values.
         goals: what should come out.
+        curves: the contenders that are one peer at several concurrencies, by peer and concurrency.
         warm_up: whether each contender has a round that does not count.
     """
 
@@ -69,6 +79,7 @@ class Case:
     rounds: int
     unit: str = "s"
     goals: tuple[Goal, ...] = ()
+    curves: Curves = field(default_factory=dict[str, Mapping[int, str]])
     warm_up: bool = True
 
 

@@ -67,7 +67,7 @@ class Stage:
     missing: dict[str, str] = field(default_factory=dict[str, str])
 
     def rounds(self, usual: int, quick: int) -> int:
-        """How many, the one or the other."""
+        """How many rounds, or of whatever else there may be fewer: the one or the other."""
         return quick if self.quick else usual
 
 

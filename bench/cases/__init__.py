@@ -1,7 +1,9 @@
 """What is measured. Each case is made on a stage, and tidies up behind itself.
 
-spawn.py       what a run costs where nothing happens in it     transfers.py   folders in, files out
-logs.py        output to a callback                             processes.py   memory and imports
+spawn.py       cold runs: nothing happens, or little            networks.py    the same on prepared networks
+warm.py        runs in containers that wait for them            throughput.py  many runs at once
+transfers.py   folders in, files out                            logs.py        output to a callback
+held.py        hundreds of runs that sleep                      processes.py   memory and imports
 decoding.py    frames, without an engine
 """
 
@@ -13,10 +15,14 @@ from bench.sampling import Case
 from bench.stage import Stage
 
 from .decoding import frames
+from .held import held
 from .logs import logs
+from .networks import prepared
 from .processes import imports, memory
-from .spawn import noop, parallel, project
+from .spawn import noop, project
+from .throughput import parallel, scaling
 from .transfers import big_file, small_files
+from .warm import warm
 
 CaseMaker = Callable[[Stage], AbstractAsyncContextManager[Case]]
 
@@ -24,8 +30,13 @@ CASES: dict[str, CaseMaker] = {
     "noop-none": partial(noop, network="none"),
     "noop-isolated": partial(noop, network=None),
     "project": project,
+    "prepared-none": partial(prepared, network="none"),
+    "prepared-isolated": partial(prepared, network=None),
+    "warm": warm,
     "parallel": parallel,
-    "transfer-200": partial(big_file, megabytes=200),
+    "scaling": scaling,
+    "held": held,
+    "transfer-200": partial(big_file, megabytes=200, seed_goal=0.85, extract_goal=0.95),
     "transfer-400": partial(big_file, megabytes=400),
     "small-files-disk": partial(small_files, place="disk"),
     "small-files-tmpfs": partial(small_files, place="tmpfs"),

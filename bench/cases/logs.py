@@ -35,7 +35,7 @@ async def logs(stage: Stage, *, line_bytes: int) -> AsyncGenerator[Case]:
         name=f"logs-{line_bytes}",
         title=f"{_OUTPUT_BYTES // 10**6} MB of output in lines of {line_bytes} bytes, to a callback or a pipe",
         contenders=contenders,
-        rounds=stage.rounds(8, 2),
+        rounds=stage.rounds(8, 1),
         # At least 0.9 of the CLI's throughput.
         goals=(Goal("lightrunner", "docker run", 1 / 0.9),),
         warm_up=not stage.quick,

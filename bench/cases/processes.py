@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import bench.probes
@@ -27,7 +26,7 @@ async def imports(stage: Stage) -> AsyncGenerator[Case]:
         name="imports",
         title="import lightrunner, beside: import httpx, trio, msgspec",
         contenders={
-            name: _python("-c", _TIMED_IMPORT.format(what), environment=environment) for name, what in modules.items()
+            name: python("-c", _TIMED_IMPORT.format(what), environment=environment) for name, what in modules.items()
         },
         rounds=stage.rounds(30, 5),
         goals=(Goal("lightrunner", "its dependencies", 1.2),),
@@ -38,7 +37,7 @@ async def imports(stage: Stage) -> AsyncGenerator[Case]:
 async def memory(stage: Stage) -> AsyncGenerator[Case]:
     """The most memory that a process ever had while 1 GiB went through it."""
     contenders = {
-        name: _python("-m", bench.probes.__name__, name, stage.host, stage.image, str(stage.places["disk"]))
+        name: python("-m", bench.probes.__name__, name, stage.host, stage.image, str(stage.places["disk"]))
         for name in bench.probes.PROBES
     }
     yield Case(
@@ -52,10 +51,16 @@ async def memory(stage: Stage) -> AsyncGenerator[Case]:
     )
 
 
-def _python(*arguments: str, environment: Mapping[str, str] | None = None) -> Contender:
-    return blocking(partial(_value_of, [sys.executable, *arguments], environment))
+def python(
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    sample: Callable[[str], Sample] = lambda printed: Sample(float(printed)),
+) -> Contender:
+    """A fresh Python, and what becomes of what it prints."""
+    command = [sys.executable, *arguments]
 
+    def run() -> Sample:
+        done = subprocess.run(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        return sample(done.stdout)
 
-def _value_of(command: list[str], environment: Mapping[str, str] | None) -> Sample:
-    done = subprocess.run(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return Sample(float(done.stdout))
+    return blocking(run)

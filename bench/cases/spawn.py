@@ -1,27 +1,20 @@
-"""What a run costs: no-ops, a small project, many at once."""
+"""What a cold run costs: no-ops, a small project."""
 
 import io
-import itertools
 import tarfile
-import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import msgspec
-import trio
 
-from bench.floor import Floor
 from bench.job import Job
 from bench.sampling import Case, Contender, Goal, Sample, blocking, timed
 from bench.stage import Stage
 from lightrunner import DockerRunner, ExtractSpec, RunRequest
 
-RUNS = 40
-AT_ONCE = 8
 _PROJECT_FILES = 20
 _PROJECT_FILE_BYTES = 2000
 
@@ -56,8 +49,8 @@ async def noop(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
         contenders=contenders,
         rounds=stage.rounds(30, 3),
         goals=(
-            Goal("lightrunner", "floor", 1.05),
-            Goal("lightrunner", "docker run", 1.0),
+            Goal("lightrunner", "floor", 1.02),
+            Goal("lightrunner", "docker run", 0.97),
             Goal("lightrunner", "docker-py", 1.0),
             Goal("lightrunner", "aiodocker", 1.0),
         ),
@@ -90,65 +83,8 @@ async def project(stage: Stage) -> AsyncGenerator[Case]:
         title="20 files in, an input, one file out, no network",
         contenders=contenders,
         rounds=stage.rounds(30, 3),
-        goals=(Goal("lightrunner", "docker run, no-op", 1.5), Goal("lightrunner", "floor", 1.05)),
+        goals=(Goal("lightrunner", "floor", 1.02), Goal("lightrunner", "docker run, no-op", 1.5)),
     )
-
-
-@asynccontextmanager
-async def parallel(stage: Stage) -> AsyncGenerator[Case]:
-    """40 no-ops, 8 at a time."""
-    job = Job(RunRequest(image=stage.image, entrypoint="true", network="none", capture_output=True))
-    floors = threading.local()
-    opened: list[Floor] = []
-
-    def open_floor() -> None:
-        floors.own = Floor(stage.host)
-        opened.append(floors.own)
-
-    def on_own_floor(_: int) -> None:
-        floors.own.run(job)
-
-    with ThreadPoolExecutor(AT_ONCE, initializer=open_floor) as pool:
-        contenders = {
-            "lightrunner": _at_once(stage.runner, job.request),
-            "floor": timed(lambda: _exhaust(pool.map(on_own_floor, range(RUNS)))),
-        }
-        if (cli := stage.cli) is not None:
-            run: Callable[[Job], None] = cli.run
-            contenders[cli.name] = timed(lambda: _exhaust(pool.map(run, itertools.repeat(job, RUNS))))
-        yield Case(
-            name="parallel",
-            title=f"{RUNS} runs that do nothing, {AT_ONCE} at a time, no network",
-            contenders=contenders,
-            rounds=stage.rounds(10, 1),
-            # At least 0.97 of the floor's throughput.
-            goals=(Goal("lightrunner", "floor", 1 / 0.97), Goal("lightrunner", "docker run", 1.0)),
-            warm_up=not stage.quick,
-        )
-    for floor in opened:
-        floor.close()
-
-
-def _at_once(runner: DockerRunner, request: RunRequest) -> Contender:
-    limiter = trio.CapacityLimiter(AT_ONCE)
-
-    async def one() -> None:
-        async with limiter:
-            (await runner.run(request)).check()
-
-    async def contender() -> Sample:
-        begin = time.perf_counter()
-        async with trio.open_nursery() as nursery:
-            for _ in range(RUNS):
-                nursery.start_soon(one)
-        return Sample(time.perf_counter() - begin)
-
-    return contender
-
-
-def _exhaust(results: Iterable[object]) -> None:
-    for _ in results:
-        pass
 
 
 def _write_project(folder: Path) -> None:

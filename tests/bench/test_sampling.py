@@ -57,6 +57,29 @@ async def test_a_report_tells_whether_goals_were_met() -> None:
     assert "| b | 2000 | 2000-2000 | 2000 | 2000-2000 | 2 | 2-2 | 2000 |" in list(case_lines(done))
 
 
+async def test_a_phase_may_be_held_against_the_whole_of_another() -> None:
+    case = Case(
+        "c",
+        "C",
+        {"a": blocking(lambda: Sample(3.0, {"first": 1.0})), "b": blocking(lambda: Sample(10.0, {"first": 4.0}))},
+        rounds=2,
+        goals=(Goal("a", "b", 0.2, phase="first", whole_base=True), Goal("a", "b", 0.2, phase="first")),
+    )
+    done = Report(where={}, missing={}, quick=True).add(case, await measure(case, random.Random(0), lambda _: None))  # noqa: S311
+    assert [verdict.seen.value for verdict in done.verdicts] == [0.1, 0.25]
+    assert [verdict.met for verdict in done.verdicts] == [True, False]
+
+
+async def test_what_else_was_seen_has_a_column_of_its_own() -> None:
+    case = Case("c", "C", {"a": blocking(lambda: Sample(1.0, extra={"open files": 7.0}))}, rounds=2)
+    done = Report(where={}, missing={}, quick=True).add(case, await measure(case, random.Random(0), lambda _: None))  # noqa: S311
+    lines = list(case_lines(done))
+    assert lines[2].endswith(" open files |")
+    assert lines[4].endswith(" 7 |")
+    assert lines[3].count("|") == lines[2].count("|") == lines[4].count("|")
+
+
 def test_goals_in_words() -> None:
     assert goal_text(Goal("a", "b", 1.05, phase="seed"), "s") == "a, seed <= 1.05 x b"
+    assert goal_text(Goal("a", "b", 0.01, phase="first", whole_base=True), "s") == "a, first <= 0.01 x b, whole"
     assert goal_text(Goal("a", None, 5.0, at_least=True), "GB/s") == "a >= 5 GB/s"

@@ -1,0 +1,46 @@
+"""Hundreds of runs at once in one process, that do nothing but sleep: what they cost that process."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+import bench.holding
+from bench.holding import Held
+from bench.sampling import Case, Goal, Sample
+from bench.stage import Stage
+
+from .processes import python
+
+_MOST_MEGABYTES = 70.0
+
+
+@asynccontextmanager
+async def held(stage: Stage) -> AsyncGenerator[Case]:
+    """Memory and open files. Once: the peak varies little, and the containers take their time to start."""
+    count = stage.rounds(500, 50)
+    name = f"{count} runs"
+    yield Case(
+        name="held",
+        title=f"Peak memory of a process that holds {count} sleeping runs, cancelled at once in the end",
+        contenders={
+            name: python("-m", bench.holding.__name__, stage.host, stage.image, str(count), sample=_sample),
+        },
+        rounds=1,
+        unit="MB",
+        goals=(Goal(name, None, _MOST_MEGABYTES),),
+        warm_up=False,
+    )
+
+
+def _sample(printed: str) -> Sample:
+    it = msgspec.json.decode(printed, type=Held)
+    return Sample(
+        it.megabytes,
+        extra={
+            "MB while held": it.megabytes_held,
+            "open files": it.descriptors,
+            "s to start": it.starting,
+            "s to end": it.ending,
+        },
+    )

@@ -1,0 +1,80 @@
+"""What is kept ready for runs, full again before the next sample.
+
+A refill is no part of what is measured, but it would be felt: the next contender would compete with it for the machine,
+one that blocks the event loop would stop it half-way, and a sample that found the stock short would measure the wait.
+"""
+
+from typing import Self
+
+import trio
+
+from lightrunner.engine import EngineClient
+from lightrunner.owner import current_owner
+from lightrunner.rules.limits import LABEL_OWNER
+
+from .sampling import Contender, Sample
+
+REFILL_TIMEOUT = 60.0
+"""Seconds; a refill of one takes less than half of one."""
+_POLL = 0.05
+
+States = dict[str, str]
+
+
+class FullStocks:
+    """The containers that this process keeps ready, in warm pools and for prepared networks.
+
+    The daemon is asked, since neither tells how many it has ready. Where a container runs it may be some milliseconds
+    until the stock has it: `bench.sampling.PAUSE` is longer.
+
+    Args:
+        engine: where they are.
+        states: their states by id, when all stocks were full.
+    """
+
+    def __init__(self, engine: EngineClient, states: States) -> None:
+        self._engine = engine
+        self._full = states
+
+    @classmethod
+    async def seen_full(cls, engine: EngineClient) -> Self:
+        """Look while no run is under way and all stocks are full, as they are when their blocks begin."""
+        return cls(engine, await own_containers(engine))
+
+    async def wait_full(self, used: int = 1) -> None:
+        """Wait until so many runs' containers are gone, as many others run in their place, and no run is under way.
+
+        Raises:
+            trio.TooSlowError: that is not so after `REFILL_TIMEOUT`: a run did without a stock, or refilling failed.
+        """
+        with trio.fail_after(REFILL_TIMEOUT):
+            now = await own_containers(self._engine)
+            while not self._are_refilled(now, used):
+                await trio.sleep(_POLL)
+                now = await own_containers(self._engine)
+        self._full = now
+
+    def _are_refilled(self, now: States, used: int) -> bool:
+        all_run = all(state == "running" for state in now.values())
+        return all_run and len(now) == len(self._full) and len(now.keys() - self._full.keys()) >= used
+
+
+def refilled(contender: Contender, stocks: FullStocks) -> Contender:
+    """A contender that uses one of a stock: its sample is handed over when the stock is full again."""
+
+    async def contender_and_refill() -> Sample:
+        sample = await contender()
+        await stocks.wait_full()
+        return sample
+
+    return contender_and_refill
+
+
+async def own_containers(engine: EngineClient) -> States:
+    """The states of all containers that this process has there, by id."""
+    return {it.id: it.state for it in await engine.container_list(all=True, filters=own_label())}
+
+
+def own_label() -> dict[str, list[str]]:
+    """The filter for what this process has on a daemon: containers and their volumes."""
+    return {"label": [f"{LABEL_OWNER}={current_owner()}"]}

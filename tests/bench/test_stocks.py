@@ -1,0 +1,50 @@
+"""Stocks count as full when what was used has been made anew, and not before."""
+
+import pytest
+import trio
+
+from bench import stocks
+from bench.sampling import Sample
+from bench.stocks import FullStocks, own_containers, refilled
+from lightrunner import DockerRunner, RunRequest
+from lightrunner.engine import EngineClient
+
+pytestmark = pytest.mark.usefixtures("daemon_clean")
+
+
+async def test_a_sample_comes_when_another_one_is_ready(engine_host: str, busybox: str) -> None:
+    request = RunRequest(image=busybox, entrypoint="true", network="none")
+    async with (
+        DockerRunner(host=engine_host) as runner,
+        runner.warm(request, size=2) as pool,
+        EngineClient(engine_host) as engine,
+    ):
+
+        async def one() -> Sample:
+            return Sample((await pool.run(request)).check().duration)
+
+        before = await own_containers(engine)
+        contender = refilled(one, await FullStocks.seen_full(engine))
+        for used in (1, 2):
+            assert (await contender()).value > 0
+            now = await own_containers(engine)
+            assert list(now.values()) == ["running", "running"]
+            assert len(now.keys() - before.keys()) == used
+
+
+async def test_what_nobody_used_is_not_refilled(
+    engine_host: str, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a run which found its stock empty does not pass for one that used it."""
+    monkeypatch.setattr(stocks, "REFILL_TIMEOUT", 0.2)
+    request = RunRequest(image=busybox, entrypoint="true", network="none")
+    async with (
+        DockerRunner(host=engine_host) as runner,
+        runner.prepared_networks(1),
+        EngineClient(engine_host) as engine,
+    ):
+        full = await FullStocks.seen_full(engine)
+        (await runner.run(request)).check()  # On another network than the prepared one.
+        await full.wait_full(used=0)
+        with pytest.raises(trio.TooSlowError):
+            await full.wait_full(used=1)

@@ -22,7 +22,7 @@ async def held(stage: Stage) -> AsyncGenerator[Case]:
     name = f"{count} runs"
     yield Case(
         name="held",
-        title=f"Peak memory of a process that holds {count} sleeping runs, cancelled at once in the end",
+        title=f"Peak memory of a process while it holds {count} sleeping runs; then they are cancelled all at once",
         contenders={
             name: python("-m", bench.holding.__name__, stage.host, stage.image, str(count), sample=_sample),
         },
@@ -36,9 +36,9 @@ async def held(stage: Stage) -> AsyncGenerator[Case]:
 def _sample(printed: str) -> Sample:
     it = msgspec.json.decode(printed, type=Held)
     return Sample(
-        it.megabytes,
+        it.megabytes_held,
         extra={
-            "MB while held": it.megabytes_held,
+            "MB at the end": it.megabytes,
             "open files": it.descriptors,
             "s to start": it.starting,
             "s to end": it.ending,

@@ -34,7 +34,7 @@ async def test_a_whole_run(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(seed.body)) as tar:
         assert tar.getnames() == ["file"]
     operations = [request.operation for request in daemon.all_requests]
-    order = ["container_create", "put_container_archive", "container_attach", "container_wait", "container_start"]
+    order = ["container_create", "put_container_archive", "container_attach", "container_start", "container_wait"]
     assert sorted(order, key=operations.index) == order
     assert operations[-2:] == ["container_delete", "volume_delete"]
     assert daemon.requests("container_archive")[0].query == {"path": "/app/result.json"}

@@ -23,6 +23,8 @@ from .sampling import Sample
 _READ_BYTES = 1 << 20
 _GOOD = range(100, 400)
 _FRAME = struct.Struct(">B3xL")
+_MAX_IDLE = 30.0
+"""Seconds."""
 
 
 class FloorError(Exception):
@@ -145,11 +147,21 @@ class Floor:
 
     def __init__(self, host: str) -> None:
         self._endpoint = parse_endpoint(host)
-        self.connection = Connection(self._endpoint)
+        self._kept = Connection(self._endpoint)
+        self._asked_for = time.monotonic()
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that is kept. The daemon closes one that was idle for minutes, as between two cases."""
+        if time.monotonic() - self._asked_for > _MAX_IDLE:
+            self.close()
+            self._kept = Connection(self._endpoint)
+        self._asked_for = time.monotonic()
+        return self._kept
 
     def close(self) -> None:
         """Close the connection that is kept."""
-        self.connection.__exit__(None, None, None)
+        self._kept.__exit__(None, None, None)
 
     def run(self, job: Job) -> Sample:
         """A whole run; the sample has its phases, named as lightrunner's are."""

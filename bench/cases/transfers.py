@@ -33,13 +33,17 @@ class RoundTrip:
     Args:
         source: the folder on the host.
         path: what to fetch back, in the container.
-        out: where to, on the host; made and removed around every sample.
+        out: where to, on the host; made by every sample, and gone after it.
+        done: what came out is moved there, where that is a folder, and else removed. ext4 passes by the inodes of what
+            was deleted a moment ago: making 3,000 files took 1 s behind others that were removed, and 0.04 s without.
     """
 
-    def __init__(self, image: str, source: Path, path: str, out: Path) -> None:
+    def __init__(self, image: str, source: Path, path: str, out: Path, done: Path | None = None) -> None:
         self.source = source
         self.path = path
         self.out = out
+        self._done = done
+        self._samples = 0
         self._expected = _contents(source)
         self.request = RunRequest(
             image=image,
@@ -54,7 +58,11 @@ class RoundTrip:
     def sample(self, seed: float, extract: float) -> Sample:
         """The sample, once all that should have come has come."""
         assert _contents(self.out) == self._expected, "what came back is not what went in"
-        shutil.rmtree(self.out)
+        if self._done is None:
+            shutil.rmtree(self.out)
+        else:
+            self._samples += 1
+            self.out.rename(self._done / str(self._samples))
         return Sample(seed + extract, {"seed": seed, "extract": extract})
 
 
@@ -97,7 +105,9 @@ async def small_files(stage: Stage, *, place: str) -> AsyncGenerator[Case]:
         path = source / f"package_{number % _FOLDERS}" / f"module_{number}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#" * _SMALL_BYTES)
-    trip = RoundTrip(stage.image, source, _WORKDIR, folder / "out")
+    done = folder / "done"
+    done.mkdir()
+    trip = RoundTrip(stage.image, source, _WORKDIR, folder / "out", done)
     yield Case(
         name=f"small-files-{place}",
         title=f"{_FILES:,} files of {_SMALL_BYTES:,} bytes in and out; the host's side on {place}",
@@ -111,6 +121,7 @@ async def small_files(stage: Stage, *, place: str) -> AsyncGenerator[Case]:
         warm_up=not stage.quick,
     )
     shutil.rmtree(source)
+    shutil.rmtree(done)
 
 
 def _contenders(stage: Stage, trip: RoundTrip) -> dict[str, Contender]:

@@ -45,7 +45,7 @@ async def run(host: str, names: Sequence[str], *, quick: bool, seed: int, folder
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, and tell where the results are."""
     parser = argparse.ArgumentParser("./dev bench", description="Measure lightrunner beside its peers.")
-    parser.add_argument("--quick", action="store_true", help="few rounds: under three minutes")
+    parser.add_argument("--quick", action="store_true", help="few rounds: about three minutes")
     parser.add_argument("--case", action="append", choices=CASES, metavar="NAME", help=", ".join(CASES))
     parser.add_argument("--host", help="this engine in place of a private one")
     parser.add_argument("--seed", type=int, default=0, help="of the shuffling")

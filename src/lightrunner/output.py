@@ -24,9 +24,6 @@ _PIECE_OVERHEAD_BYTES = 256
 _TURN = 0.01
 """Seconds of callbacks without a checkpoint, after which the reader gets its turn."""
 
-_LINES_PER_LOOK = 16
-"""Lines between two looks at the clock: one look costs as much as making a line."""
-
 
 class Capture:
     """The first bytes of one stream, and whether there were more."""
@@ -120,11 +117,10 @@ class Output:
 
 async def _call(on_log: LogCallback, lines: list[LogLine]) -> None:
     turn_ends = time.monotonic() + _TURN
-    for start in range(0, len(lines), _LINES_PER_LOOK):
-        for line in lines[start : start + _LINES_PER_LOOK]:
-            outcome = on_log(line)
-            if outcome is not None and inspect.isawaitable(outcome):
-                await outcome
+    for line in lines:
+        outcome = on_log(line)
+        if outcome is not None and inspect.isawaitable(outcome):
+            await outcome
         if time.monotonic() >= turn_ends:
             await trio.lowlevel.checkpoint()
             turn_ends = time.monotonic() + _TURN

@@ -191,7 +191,11 @@ def is_kept_elsewhere(folder: str, run_id: str) -> bool:
     """Whether another folder than this process's, as `limits.LABEL_STATE_DIR` names it, has a state of the run."""
     path = Path(os.fsdecode(unquote_to_bytes(folder)), f"{run_id}{_SUFFIX}")
     try:
-        return path.is_absolute() and path != _path(run_id).absolute() and path.exists()
+        own = _path(run_id).absolute()
+    except FileNotFoundError:  # There is no home folder.
+        own = None
+    try:
+        return path.is_absolute() and path != own and path.exists()
     except OSError:  # Labels are anybody's: it is no path that could be.
         return False
 

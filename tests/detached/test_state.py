@@ -21,7 +21,7 @@ from lightrunner import (
     list_states,
     read_state,
 )
-from lightrunner.state import StoredExtract, StoredExtracted, from_stored, to_stored, write_state
+from lightrunner.state import StoredExtract, StoredExtracted, from_stored, is_kept_elsewhere, to_stored, write_state
 from lightrunner.statedir import state_dir as current_state_dir
 from lightrunner.statedir import sweep_temporary_files, write_whole
 from tests.detached.state_folder import MOMENT, leftovers, mode_of, running, state_ids, stored
@@ -127,6 +127,13 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.delenv("LIGHT_RUNNER_STATE_DIR")
     monkeypatch.setattr(Path, "expanduser", fail)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_another_folder_may_have_states(tmp_path: Path) -> None:
+    (tmp_path / "run-1.json").touch()
+    assert is_kept_elsewhere(str(tmp_path), "run-1")
+    assert not is_kept_elsewhere(str(tmp_path), "run-2")
 
 
 @pytest.mark.usefixtures("homeless")

@@ -11,7 +11,7 @@ import trio
 
 from .engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
 from .engine.wire import ContainerConfig
-from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
+from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from .leases import Lease, Networks
 from .models import ProgressCallback, Timings
 from .owner import current_owner
@@ -71,7 +71,7 @@ class Launch:
 
     async def ensure_image(self) -> RunImage:
         """Make sure of what the run starts from. Nothing of the run exists yet."""
-        await self._check_source()
+        await check_source(self._plan.source)
         with self.phase("image"):
             image, found = await ensure_run_image(
                 self._engine, self._plan, self._sandbox.build_timeout, self._on_progress
@@ -147,11 +147,6 @@ class Launch:
                 raise
             raise _NetworkGoneError from error
 
-    async def _check_source(self) -> None:
-        if self._plan.source is not None:
-            with invalid_request():
-                await trio.to_thread.run_sync(check_source, self._plan.source)
-
     async def _make(self, image: RunImage | None) -> str:
         """A created and seeded container; its id."""
         if image is None:
@@ -171,7 +166,7 @@ class Launch:
 
     async def _create_and_look(self) -> tuple[str, ContainerConfig]:
         """Create, and look at the image meanwhile; nearly always it is there, and the time of one call is saved."""
-        await self._check_source()
+        await check_source(self._plan.source)
         image = self._plan.image.text
         found: list[ContainerConfig] = []
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 import trio
 
 from .engine import EngineClient, EngineNotFound, EngineResponseError
-from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
 from .rules.limits import VENV_MARKER
 from .rules.members import SEED_FOLDER_MODE, IgnoreRules, seed_file_mode
 from .rules.violation import RuleViolation
@@ -30,12 +30,18 @@ class SeedError(Exception):
     """A file of the folder cannot be read, or changed meanwhile. The message names it."""
 
 
-def check_source(source: str) -> None:
-    """Look whether the folder is there.
+async def check_source(source: str | None) -> None:
+    """Look whether the folder is there, where one is asked for.
 
     Raises:
-        RuleViolation: it is missing, no folder, or may not be listed.
+        LightRunnerError: INVALID_REQUEST: it is missing, no folder, or may not be listed.
     """
+    if source is not None:
+        with invalid_request():
+            await trio.to_thread.run_sync(_look_into, source)
+
+
+def _look_into(source: str) -> None:
     try:
         with os.scandir(source):
             pass

@@ -92,8 +92,7 @@ class WarmPool:
         with invalid_request():
             plan = check_request(request)
             self._check_alike(plan, request)
-            if plan.source is not None:
-                await trio.to_thread.run_sync(check_source, plan.source)
+        await check_source(plan.source)
         warn_of_dropped_env(plan.dropped_env)
         async with self._admit():
             with trio.CancelScope() as scope:

@@ -1,6 +1,6 @@
 """What whole runs are tested with: a runner, both shapes of its API, and images that differ in one thing."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 
 import pytest
@@ -13,6 +13,9 @@ from tools.raw_engine import RawEngine
 MakeRunner = Callable[..., DockerRunner]
 ImageVariant = Callable[..., str]
 CommittedImage = Callable[..., str]
+
+PLAIN = "lightrunner-test-plain"
+"""The name of `plain_network`."""
 
 
 @pytest.fixture
@@ -36,6 +39,14 @@ def run(request: pytest.FixtureRequest, runner: DockerRunner) -> Run:
     """One contract: the test that uses it runs over ``await runner.run(…)`` and over ``nursery.start``."""
     shape: Callable[[DockerRunner], Run] = request.param
     return shape(runner)
+
+
+@pytest.fixture(scope="module")
+def plain_network(raw: RawEngine) -> Iterator[str]:
+    """A bridge as Docker makes it, with traffic between its containers."""
+    network_id = raw.json("POST", "/networks/create", json={"Name": PLAIN, "Driver": "bridge"})["Id"]
+    yield PLAIN
+    raw.request("DELETE", f"/networks/{network_id}")
 
 
 @pytest.fixture(scope="session")

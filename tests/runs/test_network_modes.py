@@ -1,7 +1,5 @@
 """Networks: the isolated bridge unless told otherwise, none at all, a named one; and what isolation keeps apart."""
 
-from collections.abc import Iterator
-
 import pytest
 import trio
 
@@ -9,20 +7,11 @@ from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, Lo
 from tests.runs.shell_runs import Run, shell, start
 from tools.raw_engine import RawEngine
 
-PLAIN = "lightrunner-test-plain"
 ISOLATED = "light-runner-isolated"
 
 # The last thing on the first line is the address; then it answers whoever comes.
 SERVER = "ip -4 -o addr show dev eth0 | tr '/' ' ' | awk '{print $4}'; while :; do nc -l -p 7000 -e echo hello; done"
 CLIENT = "for attempt in 1 2 3; do nc -w 1 $SERVER 7000 && exit 0; sleep 0.2; done; exit 1"
-
-
-@pytest.fixture(scope="module")
-def plain_network(raw: RawEngine) -> Iterator[str]:
-    """A bridge as Docker makes it, with traffic between its containers."""
-    network_id = raw.json("POST", "/networks/create", json={"Name": PLAIN, "Driver": "bridge"})["Id"]
-    yield PLAIN
-    raw.request("DELETE", f"/networks/{network_id}")
 
 
 async def networks_of(runner: DockerRunner, raw: RawEngine, image: str, network: str | None) -> list[str]:

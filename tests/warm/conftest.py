@@ -1,26 +1,13 @@
 """What runs in prepared containers and networks are tested with."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from lightrunner import DockerRunner
-from tests.runs.conftest import committed_image, image_variant
+from tests.runs.conftest import committed_image, image_variant, make_runner, plain_network, runner
 from tests.warm.number_factory import Factory
 from tests.warm.ways import Run, Way, awaited, cold, prepared, started, warm
-from tools.raw_engine import RawEngine
 
-__all__ = ["committed_image", "image_variant"]  # the same images as for cold runs
-
-
-@pytest.fixture
-async def runner(
-    engine_host: str,
-    daemon_clean: RawEngine,  # noqa: ARG001 - it looks after the test
-) -> AsyncIterator[DockerRunner]:
-    """A runner with the default options, open. After the test nothing of it is on the daemon."""
-    async with DockerRunner(host=engine_host) as runner:
-        yield runner
+__all__ = ["committed_image", "image_variant", "make_runner", "plain_network", "runner"]  # the same as for cold runs
 
 
 @pytest.fixture

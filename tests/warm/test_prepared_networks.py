@@ -1,13 +1,13 @@
 """Prepared networks: a namespace for one run each, and as isolated as the run's own would be."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunRequest, RunResult
 from tests.conftest import ours
+from tests.runs.conftest import PLAIN
 from tests.runs.shell_runs import shell
 from tests.warm.waiting import holders, until
 from tests.warm.ways import Way, cold, handle, prepared, ready_handle
@@ -17,15 +17,6 @@ NAMESPACE = "readlink /proc/self/ns/net"
 ADDRESS = "ip -4 -o addr show dev eth0 | tr '/' ' ' | awk '{print $4}'"
 SERVER = f"{ADDRESS}; while :; do nc -l -p 7000 -e echo hello; done"
 CLIENT = "nc -w 2 $SERVER 7000 || nc -w 2 127.0.0.1 7000"
-PLAIN = "lightrunner-test-prepared"
-
-
-@pytest.fixture(scope="module")
-def plain_network(raw: RawEngine) -> Iterator[str]:
-    """A bridge as Docker makes it, with traffic between its containers."""
-    network_id = raw.json("POST", "/networks/create", json={"Name": PLAIN, "Driver": "bridge"})["Id"]
-    yield PLAIN
-    raw.request("DELETE", f"/networks/{network_id}")
 
 
 async def network_mode(runner: DockerRunner, raw: RawEngine, request: RunRequest) -> str:

@@ -118,26 +118,26 @@ async def test_a_size_that_is_none_is_invalid(runner: DockerRunner, busybox: str
     assert raised.value.code is LightRunnerErrorCode.INVALID_REQUEST
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("no-shell", "rm /bin/sh /bin/ash"), r"a warm container needs a POSIX shell \(sh\) in the image"),
+        (
+            ("false-shell", "rm /bin/sh; echo '#!/bin/busybox echo' >/bin/sh; chmod 755 /bin/sh"),
+            r"needs a POSIX shell .* says '/bin/sh -c set",
+        ),
+    ],
+    ids=["none", "another program"],
+)
 async def test_an_image_without_a_shell_is_refused(
-    runner: DockerRunner, committed_image: CommittedImage, raw: RawEngine
+    runner: DockerRunner, committed_image: CommittedImage, raw: RawEngine, change: tuple[str, str], reason: str
 ) -> None:
-    image = committed_image("no-shell", "rm /bin/sh /bin/ash")
-    with pytest.raises(LightRunnerError, match=r"a warm container needs a POSIX shell \(sh\) in the image") as raised:
+    image = committed_image(*change)
+    with pytest.raises(LightRunnerError, match=reason) as raised:
         async with runner.warm(shell(image, "true"), size=2):
             pytest.fail("it was opened")
     assert raised.value.code is LightRunnerErrorCode.CONTAINER_START_FAILED
     assert raised.value.docker_op == "container_start"
-    assert not ours(raw)
-
-
-async def test_a_shell_that_is_none_is_refused(
-    runner: DockerRunner, committed_image: CommittedImage, raw: RawEngine
-) -> None:
-    image = committed_image("false-shell", "rm /bin/sh; echo '#!/bin/busybox echo' >/bin/sh; chmod 755 /bin/sh")
-    with pytest.raises(LightRunnerError, match=r"needs a POSIX shell .* says '/bin/sh -c set") as raised:
-        async with runner.warm(shell(image, "true"), size=2):
-            pytest.fail("it was opened")
-    assert raised.value.code is LightRunnerErrorCode.CONTAINER_START_FAILED
     assert not ours(raw)
 
 

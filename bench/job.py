@@ -74,6 +74,11 @@ class Job:
         ]
 
 
+def no_op(image: str, network: str | None) -> Job:
+    """``true``, with its output read to its end; None is the default network."""
+    return Job(RunRequest(image=image, entrypoint="true", network=network, capture_output=True))
+
+
 def new_name() -> str:
     """A name for a container and its volume, as lightrunner chooses them: its reaper may clean up after a crash."""
     return f"light-runner-{uuid.uuid4()}"

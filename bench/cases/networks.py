@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from bench.job import Job
+from bench.job import no_op
 from bench.sampling import Case, Goal, timed
 from bench.stage import Stage
 from bench.stocks import FullStocks, refilled
-from lightrunner import DockerRunner, RunRequest
+from lightrunner import DockerRunner
 from lightrunner.engine import EngineClient
 
 from .spawn import ours
@@ -20,7 +20,7 @@ _SIZE = 1
 @asynccontextmanager
 async def prepared(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
     """``true`` on a prepared network. Its block has a runner of its own, whose every run it serves."""
-    job = Job(RunRequest(image=stage.image, entrypoint="true", network=network, capture_output=True))
+    job = no_op(stage.image, network)
     async with (
         DockerRunner(host=stage.host) as runner,
         runner.prepared_networks(_SIZE, network=network),

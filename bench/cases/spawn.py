@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.job import Job
+from bench.job import Job, no_op
 from bench.sampling import Case, Contender, Goal, Sample, blocking, timed
 from bench.stage import Stage
 from lightrunner import DockerRunner, ExtractSpec, RunRequest
@@ -33,7 +33,7 @@ def ours(runner: DockerRunner, request: RunRequest) -> Contender:
 @asynccontextmanager
 async def noop(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
     """``true``, with its output read to its end, on no network or the default one."""
-    job = Job(RunRequest(image=stage.image, entrypoint="true", network=network, capture_output=True))
+    job = no_op(stage.image, network)
     contenders = {
         "lightrunner": ours(stage.runner, job.request),
         "floor": blocking(partial(stage.floor.run, job)),

@@ -10,7 +10,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 import trio
 
 from bench.floor import Floor
-from bench.job import Job
+from bench.job import Job, no_op
 from bench.sampling import Case, Contender, Goal, Sample, timed
 from bench.stage import Stage
 from lightrunner import DockerRunner, RunRequest
@@ -26,7 +26,7 @@ _TURNS = 3
 @asynccontextmanager
 async def parallel(stage: Stage) -> AsyncGenerator[Case]:
     """40 no-ops, 8 at a time."""
-    job, runs = _nothing(stage), stage.rounds(40, 16)
+    job, runs = no_op(stage.image, "none"), stage.rounds(40, 16)
     with _floor(stage.host, job, runs, _AT_ONCE) as floor, ThreadPoolExecutor(_AT_ONCE) as threads:
         contenders = {"lightrunner": _ours(stage.runner, job.request, runs, _AT_ONCE), "floor": floor}
         if stage.cli is not None:
@@ -45,7 +45,7 @@ async def parallel(stage: Stage) -> AsyncGenerator[Case]:
 @asynccontextmanager
 async def scaling(stage: Stage) -> AsyncGenerator[Case]:
     """No-ops a second, at several concurrencies."""
-    job = _nothing(stage)
+    job = no_op(stage.image, "none")
     levels = _QUICK_LEVELS if stage.quick else _LEVELS
     curves: dict[str, dict[int, str]] = {"lightrunner": {}, "floor": {}}
     contenders: dict[str, Contender] = {}
@@ -68,10 +68,6 @@ async def scaling(stage: Stage) -> AsyncGenerator[Case]:
             curves=curves,
             warm_up=not stage.quick,
         )
-
-
-def _nothing(stage: Stage) -> Job:
-    return Job(RunRequest(image=stage.image, entrypoint="true", network="none", capture_output=True))
 
 
 def _ours(runner: DockerRunner, request: RunRequest, runs: int, at_once: int) -> Contender:

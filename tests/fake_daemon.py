@@ -45,6 +45,7 @@ class Request:
         self.method = head.method.decode()
         self.target = head.target.decode()
         self.headers = {name.decode(): value.decode() for name, value in head.headers}
+        self.http_version = head.http_version.decode()
         self.body = b""
         """As much of it as `receive_body` or `receive_stdin` has read."""
         self.hang_up = False
@@ -151,7 +152,7 @@ def plain(body: bytes = b"", *, status: int = 200, headers: Headers | None = Non
 
     async def answer(request: Request) -> None:
         await request.receive_body()
-        await request.send(_head(status, {"Content-Length": str(len(body))} | dict(headers or {})) + body)
+        await request.send(head(status, {"Content-Length": str(len(body))} | dict(headers or {})) + body)
 
     return answer
 
@@ -162,11 +163,19 @@ def json_answer(value: object, *, status: int = 200) -> Answer:
 
 
 def chunked(*parts: bytes, status: int = 200, headers: Headers | None = None, cut: bool = False) -> Answer:
-    """An answer in chunks; with `cut` the connection is closed in the place of the last, empty one."""
+    """An answer in chunks; with `cut` the connection is closed in the place of the last, empty one.
+
+    HTTP/1.0 has no chunks: who asks with that gets the same without, and the end of the connection.
+    """
 
     async def answer(request: Request) -> None:
         await request.receive_body()
-        await request.send(_head(status, {"Transfer-Encoding": "chunked"} | dict(headers or {})))
+        if request.http_version == "1.0":
+            for part in (head(status, headers or {}), *parts):
+                await request.send(part)
+            request.hang_up = True
+            return
+        await request.send(head(status, {"Transfer-Encoding": "chunked"} | dict(headers or {})))
         for part in parts:
             await request.send(b"%x\r\n%b\r\n" % (len(part), part))
         if cut:
@@ -203,7 +212,7 @@ def attached(output: bytes = b"") -> Answer:
 
 
 def archive(*parts: bytes, name: str = "out", cut: bool = False) -> Answer:
-    """A tar archive, whole or not one at all, as the daemon sends it: in chunks, behind the path's stat."""
+    """A tar archive, whole or not one at all, as the daemon sends it: `chunked`, behind the path's stat."""
     return chunked(*parts, headers=path_stat(name=name), cut=cut)
 
 
@@ -234,7 +243,8 @@ def frame(stream: int, data: bytes, *, length: int | None = None) -> bytes:
     return struct.pack(">BxxxL", stream, len(data) if length is None else length) + data
 
 
-def _head(status: int, headers: Headers) -> bytes:
+def head(status: int, headers: Headers) -> bytes:
+    """The head of an answer."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {headers[name]}" for name in headers)]
     return "\r\n".join([*lines, "", ""]).encode()
 

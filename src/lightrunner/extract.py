@@ -12,15 +12,8 @@ from .models import ExtractResult, ExtractSpec
 from .rules.limits import NAME_PREFIX
 from .spec import ExtractPlan
 from .staging import Staging, StagingError
-from .tasks import open_bare_nursery, protected
 
 _MOUNTED_AT_RUN_TIME = frozenset({"proc", "sys", "dev"})
-
-_MIN_BATCH_BYTES = 256 * 1024
-"""Worth a hop to the thread: chunks have 32 KiB, and a hop for each of them took half of the time."""
-
-_MAX_BATCH_BYTES = 2 * 1024 * 1024
-"""Held while the thread writes the batch before; then reading waits for the disk."""
 
 
 async def extract(
@@ -42,7 +35,8 @@ async def extract(
         # What an exited container has there is an empty mount point, not what its processes saw.
         return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
     try:
-        async with engine.container_archive(container_id, plan.source) as archive:
+        # Without chunks: the staging sees whether an archive is whole.
+        async with engine.container_archive(container_id, plan.source, chunked=False) as archive:
             staging = await trio.to_thread.run_sync(
                 Staging, plan.target, f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source), max_bytes
             )
@@ -54,43 +48,26 @@ async def extract(
 
 
 async def _stage(archive: ArchiveStream, staging: Staging, spec: ExtractSpec) -> ExtractResult:
+    finish = _discard
     try:
-        await _receive(archive, staging)
-        await trio.to_thread.run_sync(staging.land)
+        await archive.drain(staging.feed)
+        finish = _land
     finally:
         with trio.CancelScope(shield=True):  # Bounded by the disk's work, as every thread is.
-            await trio.to_thread.run_sync(staging.__exit__, None, None, None)
+            await trio.to_thread.run_sync(finish, staging)
     return ExtractResult(
         from_=spec.from_, to=spec.to, status="ok", bytes=staging.received_bytes, skipped=staging.skipped
     )
 
 
-async def _receive(archive: ArchiveStream, staging: Staging) -> None:
-    """Read on while a thread writes."""
-    send, receive = trio.open_memory_channel[list[bytes]](0)
+def _land(staging: Staging) -> None:
+    with staging:
+        staging.land()
 
-    async def read() -> None:
-        batch: list[bytes] = []
-        held = 0
-        async with send:
-            while chunk := await archive.receive_some():
-                batch.append(chunk)
-                held += len(chunk)
-                if held < _MIN_BATCH_BYTES:
-                    continue
-                try:
-                    send.send_nowait(batch)
-                except trio.WouldBlock:  # The thread is busy: the batch grows.
-                    if held < _MAX_BATCH_BYTES:
-                        continue
-                    await send.send(batch)
-                batch, held = [], 0
-            await send.send(batch)
 
-    async with receive, open_bare_nursery() as nursery:
-        nursery.start_soon(protected, read)
-        async for batch in receive:
-            await trio.to_thread.run_sync(staging.feed, batch)
+def _discard(staging: Staging) -> None:
+    with staging:
+        pass
 
 
 def _is_missing(error: EngineResponseError) -> bool:

@@ -97,7 +97,7 @@ class Staging:
             if not self._done:
                 self._remove_target()
 
-    def feed(self, chunks: Iterable[bytes]) -> None:
+    def feed(self, chunks: Iterable[bytes | memoryview]) -> None:
         """Stage more of the archive."""
         beginning = ""  # The member whose file or folder is being made.
         try:

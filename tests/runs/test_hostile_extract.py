@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, ExtractResult, ExtractSpec, RunRequest
-from tests.fake_daemon import Answer, Request, archive, fake_daemon, path_stat, plain
+from tests.fake_daemon import Answer, Request, archive, fake_daemon, head, path_stat, plain, raw
 from tests.runs.host_folders import lay_out, names, wait_until
 from tests.runs.shell_runs import shell, start
 from tests.runs.test_extract import only
@@ -28,6 +28,7 @@ from tests.staging.archives import (
 from tests.staging.archives import archive as tar
 
 ROOT = Entry("out", FOLDER)
+CHUNKED_HEAD = head(200, {"Transfer-Encoding": "chunked"} | dict(path_stat()))
 VALID = tar(ROOT, Entry("out/a", content=bytes(1000)), Entry("out/b", content=b"b"))
 
 HARMFUL = {
@@ -131,14 +132,15 @@ async def test_what_cannot_be_made_is_left_out(to: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        archive(VALID, cut=True),
+        raw(CHUNKED_HEAD, b"%x\r\n%b\r\n" % (len(VALID), VALID)),
+        raw(CHUNKED_HEAD, b"%x\r\n%b" % (len(VALID), VALID[:1500])),
         archive(VALID[:1500], cut=True),
         plain(VALID),
         plain(VALID, headers={"X-Docker-Container-Path-Stat": "garbage"}),
         plain(b'{"message":"out of order"}', status=500),
         plain(b"<html>", status=502, headers=path_stat()),
     ],
-    ids=["cut at the end", "cut within", "no stat", "no JSON in the stat", "500", "502"],
+    ids=["no last chunk", "cut within a chunk", "cut within", "no stat", "no JSON in the stat", "500", "502"],
 )
 async def test_an_answer_that_is_none_is_an_error(to: Path, answer: Answer) -> None:
     before = picture(to.parent)
@@ -150,8 +152,7 @@ async def test_an_answer_that_is_none_is_an_error(to: Path, answer: Answer) -> N
 async def test_an_archive_without_end_meets_the_cap(to: Path) -> None:
     async def endless(request: Request) -> None:
         await request.receive_body()
-        head = "".join(f"{name}: {value}\r\n" for name, value in path_stat().items())
-        await request.send(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{head}\r\n".encode())
+        await request.send(CHUNKED_HEAD)
         await request.send(b"%x\r\n%b\r\n" % (512, Entry("out", size=2**40).block()))
         while True:
             await request.send(b"%x\r\n%b\r\n" % (65536, bytes(65536)))
@@ -165,8 +166,7 @@ async def test_an_archive_without_end_meets_the_cap(to: Path) -> None:
 async def test_an_archive_that_stalls_can_be_cancelled(to: Path) -> None:
     async def stall(request: Request) -> None:
         await request.receive_body()
-        head = "".join(f"{name}: {value}\r\n" for name, value in path_stat().items())
-        await request.send(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{head}\r\n".encode())
+        await request.send(CHUNKED_HEAD)
         await request.send(b"%x\r\n%b\r\n" % (1500, VALID[:1500]))
         await trio.sleep_forever()
 

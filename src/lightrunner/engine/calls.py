@@ -127,11 +127,13 @@ class Calls:
             yield response
 
     @asynccontextmanager
-    async def download(self, operation: str, path: str, *, query: Query | None = None) -> AsyncGenerator[Download]:
+    async def download(
+        self, operation: str, path: str, *, query: Query | None = None, chunked: bool = True
+    ) -> AsyncGenerator[Download]:
         """A GET of the agreed version whose answer is large, with its status checked."""
         target = await self._target(path, query)
         with self._noting_losses():
-            async with open_download(self.endpoint, operation, target) as download:
+            async with open_download(self.endpoint, operation, target, chunked=chunked) as download:
                 if download.status not in _GOOD_STATUSES:
                     raise response_error(operation, download.status, await download.error_body())
                 yield download

@@ -1,13 +1,14 @@
 """Containers: one short method per operation, each named after its operation id."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 from urllib.parse import quote
 
 from . import wire
 from .calls import TAR, Calls, Filters, Query, filters_text
-from .hijack import AttachedStream, ByteSource, OutputStream
+from .download import Download
+from .hijack import AttachedStream, OutputStream
 from .transport import Response
 
 _UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"tcp"))
@@ -30,13 +31,21 @@ class PendingExit:
 class ArchiveStream:
     """A tar archive that the daemon sends; `stat` is of the path that was asked for."""
 
-    def __init__(self, source: ByteSource, stat: wire.PathStat) -> None:
-        self._source = source
+    def __init__(self, download: Download, stat: wire.PathStat) -> None:
+        self._download = download
         self.stat = stat
 
     async def receive_some(self) -> bytes:
         """The archive's next bytes; none at its end."""
-        return await self._source.receive_some()
+        return await self._download.receive_some()
+
+    async def drain(self, consume: Callable[[Sequence[memoryview]], object]) -> None:
+        """Hand all of the archive to `consume`, in order and in pieces, which a worker thread reads as they come.
+
+        Faster than `receive_some` for what goes to a file. What `consume` raises comes out here; a cancellation takes
+        effect behind the call that is under way.
+        """
+        await self._download.drain(consume)
 
 
 class Containers:
@@ -163,14 +172,22 @@ class Containers:
             return wire.decode_path_stat("container_archive_info", response.header(_PATH_STAT))
 
     @asynccontextmanager
-    async def container_archive(self, container: str, path: str) -> AsyncGenerator[ArchiveStream]:
+    async def container_archive(
+        self, container: str, path: str, *, chunked: bool = True
+    ) -> AsyncGenerator[ArchiveStream]:
         """A path in a container as a tar archive. The daemon holds the container's lock meanwhile.
+
+        Args:
+            container: its id or name.
+            path: where in it, absolute.
+            chunked: False asks over HTTP/1.0, which takes a tenth less time. A daemon that dies then ends the archive
+                as if it were whole: it is for a reader that looks for the archive's own end mark.
 
         Raises:
             EngineNotFound: nothing is there.
         """
         target = f"/containers/{quote(container, safe='')}/archive"
-        async with self._calls.download("container_archive", target, query={"path": path}) as download:
+        async with self._calls.download("container_archive", target, query={"path": path}, chunked=chunked) as download:
             yield ArchiveStream(download, wire.decode_path_stat("container_archive", download.header(_PATH_STAT)))
 
     async def put_container_archive(

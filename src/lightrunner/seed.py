@@ -4,7 +4,8 @@ import os
 import stat
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import PurePosixPath
 
 import trio
@@ -14,12 +15,10 @@ from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, map
 from .rules.limits import VENV_MARKER
 from .rules.members import SEED_FOLDER_MODE, IgnoreRules, seed_file_mode
 from .rules.violation import RuleViolation
-from .tasks import open_bare_nursery, protected
 
 _CHUNK_BYTES = 1024 * 1024
-"""One hop between the thread that reads and the task that sends; smaller ones cost more hops than they save memory."""
+"""About as much is held at a time. Less or more of it is no faster."""
 
-_CHUNKS_AHEAD = 2
 _BLOCK = tarfile.BLOCKSIZE
 # A symlink in the place of a file that was listed is not followed, and a pipe in its place does not block.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -70,57 +69,34 @@ async def seed(
         if user.partition(":")[0] in _ROOT_USERS:
             if source is not None:
                 # No entry for the workdir itself: an image may have one, and it keeps its mode.
-                await _put(engine, container_id, workdir, lambda: tar_chunks(source, rules))
+                await _put(engine, container_id, workdir, tar_chunks(source, rules))
             return
         # A fresh volume belongs to root. Its mode can be changed by an entry for it alone, which means unpacking into
         # the workdir's parent.
         path = PurePosixPath(workdir)
         try:
-            await _put(engine, container_id, str(path.parent), lambda: tar_chunks(source, rules, folder=path.name))
+            await _put(engine, container_id, str(path.parent), tar_chunks(source, rules, folder=path.name))
         except EngineResponseError as error:
             if "cannot overwrite non-directory" not in error.message:
                 raise
             # The image's workdir is a link to a folder. The daemon followed it for the mount; so do we.
             link = (await engine.container_archive_info(container_id, workdir)).link_target
             path = PurePosixPath(link)
-            await _put(engine, container_id, str(path.parent), lambda: tar_chunks(source, rules, folder=path.name))
+            await _put(engine, container_id, str(path.parent), tar_chunks(source, rules, folder=path.name))
 
 
-async def _put(engine: EngineClient, container_id: str, path: str, chunks: Callable[[], Iterator[bytes]]) -> None:
-    """One PUT, fed by a thread that reads ahead."""
-    send, receive = trio.open_memory_channel[bytes](_CHUNKS_AHEAD)
-
-    async def produce() -> None:
-        source = chunks()
-        async with send:
-            try:
-                # None marks the end: StopIteration cannot cross a thread's boundary.
-                while (chunk := await trio.to_thread.run_sync(next, source, None)) is not None:
-                    await send.send(chunk)
-            except SeedError as error:
-                raise LightRunnerError(
-                    LightRunnerErrorCode.SEED_FAILED,
-                    str(error),
-                    docker_op="put_container_archive",
-                    container_id=container_id,
-                ) from error
-
-    async with receive, open_bare_nursery() as nursery:
-        nursery.start_soon(protected, produce)
-        try:
-            await engine.put_container_archive(container_id, path, receive)
-        except EngineNotFound as error:
-            raise LightRunnerError(
-                LightRunnerErrorCode.SEED_FAILED,
-                str(error),
-                docker_op="put_container_archive",
-                container_id=container_id,
-            ) from error
-        # The daemon may answer before it has read all: nothing more has to be produced.
-        nursery.cancel_scope.cancel()
+async def _put(engine: EngineClient, container_id: str, path: str, chunks: Generator[bytes]) -> None:
+    """One PUT, of an archive that is made while it is sent."""
+    try:
+        with closing(chunks):
+            await engine.put_container_archive(container_id, path, chunks)
+    except (EngineNotFound, SeedError) as error:
+        raise LightRunnerError(
+            LightRunnerErrorCode.SEED_FAILED, str(error), docker_op="put_container_archive", container_id=container_id
+        ) from error
 
 
-def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = None) -> Iterator[bytes]:
+def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = None) -> Generator[bytes]:
     """The folder as a tar archive, in chunks of about 1 MiB.
 
     GNU's format: names of any length and in any bytes arrive as they are. Owners are 0:0, modes get a+rwX.

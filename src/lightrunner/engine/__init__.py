@@ -8,7 +8,7 @@ progress.py    pull, import and build streams, incrementally (pure)
 answers.py     an HTTP answer, incrementally (pure)
 transport.py   HTTP over a Unix socket or TCP: the one module that knows httpx
 hijack.py      an attached container: output out, stdin in, half-close
-download.py    large answers, past httpx
+exchange.py    calls with much data, past httpx
 calls.py       how a call is made: version, status, progress
 containers.py  the containers' operations, one short method each
 images.py      the images' operations

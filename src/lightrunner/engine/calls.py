@@ -4,7 +4,7 @@ The one place where a status becomes an error, and where a lost connection makes
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 from urllib.parse import urlencode
@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import trio
 
 from . import wire
-from .download import Download, open_download
 from .endpoint import Endpoint
 from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
+from .exchange import Exchange, Headers, open_exchange
 from .progress import ProgressDecoder, ProgressMessage
 from .transport import RequestBody, Response, Transport
 
@@ -34,7 +34,6 @@ _GOOD_STATUSES: Final = frozenset({101, 200, 201, 204, 304})
 _JSON = ((b"Content-Type", b"application/json"),)
 TAR = ((b"Content-Type", b"application/x-tar"),)
 
-Headers = tuple[tuple[bytes, bytes], ...]
 Query = Mapping[str, str | int | bool | None]
 Filters = Mapping[str, Sequence[str]]
 
@@ -127,16 +126,26 @@ class Calls:
             yield response
 
     @asynccontextmanager
-    async def download(
-        self, operation: str, path: str, *, query: Query | None = None, chunked: bool = True
-    ) -> AsyncGenerator[Download]:
-        """A GET of the agreed version whose answer is large, with its status checked."""
+    async def exchange(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        headers: Headers = (),
+        body: Iterator[bytes] | None = None,
+        chunked: bool = True,
+    ) -> AsyncGenerator[Exchange]:
+        """A call of the agreed version with much data in its body or its answer, with its status checked."""
         target = await self._target(path, query)
         with self._noting_losses():
-            async with open_download(self.endpoint, operation, target, chunked=chunked) as download:
-                if download.status not in _GOOD_STATUSES:
-                    raise response_error(operation, download.status, await download.error_body())
-                yield download
+            async with open_exchange(
+                self.endpoint, operation, method, target, headers=headers, body=body, chunked=chunked
+            ) as exchange:
+                if exchange.status not in _GOOD_STATUSES:
+                    raise response_error(operation, exchange.status, await exchange.error_body())
+                yield exchange
 
     async def _target(self, path: str, query: Query | None) -> str:
         target = f"/v{self._version or await self._negotiate()}{_DOT_SEGMENT.sub(_encode_dots, path)}"

@@ -1,13 +1,13 @@
 """Containers: one short method per operation, each named after its operation id."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 from urllib.parse import quote
 
 from . import wire
 from .calls import TAR, Calls, Filters, Query, filters_text
-from .download import Download
+from .exchange import Exchange
 from .hijack import AttachedStream, OutputStream
 from .transport import Response
 
@@ -31,13 +31,13 @@ class PendingExit:
 class ArchiveStream:
     """A tar archive that the daemon sends; `stat` is of the path that was asked for."""
 
-    def __init__(self, download: Download, stat: wire.PathStat) -> None:
-        self._download = download
+    def __init__(self, exchange: Exchange, stat: wire.PathStat) -> None:
+        self._exchange = exchange
         self.stat = stat
 
     async def receive_some(self) -> bytes:
         """The archive's next bytes; none at its end."""
-        return await self._download.receive_some()
+        return await self._exchange.receive_some()
 
     async def drain(self, consume: Callable[[Sequence[memoryview]], object]) -> None:
         """Hand all of the archive to `consume`, in order and in pieces, which a worker thread reads as they come.
@@ -45,7 +45,7 @@ class ArchiveStream:
         Faster than `receive_some` for what goes to a file. What `consume` raises comes out here; a cancellation takes
         effect behind the call that is under way.
         """
-        await self._download.drain(consume)
+        await self._exchange.drain(consume)
 
 
 class Containers:
@@ -187,17 +187,36 @@ class Containers:
             EngineNotFound: nothing is there.
         """
         target = f"/containers/{quote(container, safe='')}/archive"
-        async with self._calls.download("container_archive", target, query={"path": path}, chunked=chunked) as download:
-            yield ArchiveStream(download, wire.decode_path_stat("container_archive", download.header(_PATH_STAT)))
+        async with self._calls.exchange(
+            "container_archive", "GET", target, query={"path": path}, chunked=chunked
+        ) as exchange:
+            yield ArchiveStream(exchange, wire.decode_path_stat("container_archive", exchange.header(_PATH_STAT)))
 
     async def put_container_archive(
-        self, container: str, path: str, body: bytes | AsyncIterable[bytes], *, no_overwrite_dir_non_dir: bool = True
+        self,
+        container: str,
+        path: str,
+        body: bytes | AsyncIterable[bytes] | Iterator[bytes],
+        *,
+        no_overwrite_dir_non_dir: bool = True,
     ) -> None:
         """Unpack an uncompressed tar archive into a folder of a created, running or exited container.
+
+        Args:
+            container: its id or name.
+            path: the folder.
+            body: the archive, whole or in pieces. A worker thread sends the pieces of an iterator by itself, which is
+                the fastest for much data; what an iterator raises comes out.
+            no_overwrite_dir_non_dir: refuse a folder in the place of a file, and a file in the place of a folder.
 
         Raises:
             EngineNotFound: there is no such folder.
         """
         target = f"/containers/{quote(container, safe='')}/archive"
         query: Query = {"path": path, "noOverwriteDirNonDir": no_overwrite_dir_non_dir}
+        if isinstance(body, Iterator):
+            async with self._calls.exchange(
+                "put_container_archive", "PUT", target, query=query, headers=TAR, body=body
+            ):
+                return
         await self._calls.call("put_container_archive", "PUT", target, query=query, body=body, headers=TAR)

@@ -1,15 +1,21 @@
-"""Archives that a thread reads: whole, slow, cut off, cancelled. A silent daemon keeps no thread."""
+"""Archives that a thread reads or sends: whole, slow, cut off, refused, cancelled. A silent daemon keeps no thread."""
 
 import struct
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 
 import pytest
 import trio
 
-from lightrunner.engine import ArchiveStream, EngineClient, EngineProtocolError, EngineUnreachable
-from tests.engine.containers import created, receive_all, tar_of
-from tests.fake_daemon import Answer, Request, archive, fake_daemon, head, path_stat
+from lightrunner.engine import (
+    ArchiveStream,
+    EngineClient,
+    EngineNotFound,
+    EngineProtocolError,
+    EngineResponseError,
+    EngineUnreachable,
+)
+from tests.engine.containers import created, get_files, receive_all, tar_of
+from tests.fake_daemon import Answer, Request, archive, fake_daemon, head, path_stat, plain, raw
 from tests.runs.host_folders import wait_until
 
 SILENCE = 0.35
@@ -157,13 +163,118 @@ async def test_what_the_consumer_raises_comes_out_and_ends_the_connection() -> N
 
 
 @pytest.mark.parametrize("answer", [slow(*[b"x"] * 1000), endless], ids=["slow", "endless"])
-async def test_a_cancellation_ends_it_soon(answer: Answer) -> None:
-    ended = 0.0
+async def test_a_cancelled_drain_ends_soon(answer: Answer) -> None:
     async with fake_daemon({"container_archive": answer}) as daemon, EngineClient(daemon.host) as client:
-        with trio.move_on_after(2 * SILENCE) as scope, suppress(EngineUnreachable):
+        with trio.move_on_after(2 * SILENCE) as scope:
             async with client.container_archive("c", "/", chunked=False) as stream:
                 await stream.drain(len)
-        ended = trio.current_time()
         assert scope.cancelled_caught
-        assert ended - scope.deadline < 5
+        assert trio.current_time() - scope.deadline < 5
+        await client.system_info()
+
+
+# --- sent -------------------------------------------------------------------------------------------------------------
+
+
+class Chunks(Iterator[bytes]):
+    """An endless body; it counts what was taken of it."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def __next__(self) -> bytes:
+        """The next MiB."""
+        self.taken += 1
+        return bytes(1 << 20)
+
+
+async def never_reads(_: Request) -> None:
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("size", [1, 4096, 65_537, 100_000_000])
+async def test_an_iterator_is_sent_as_it_comes(client: EngineClient, busybox: str, size: int) -> None:
+    content = b"0123456789abcdef" * (100 if size == 1 else 1_000_000)
+    data = tar_of({"file": content})
+    chunks = (data[at : at + size] for at in range(0, len(data), size))
+    async with created(client, busybox, "true") as container:
+        await client.put_container_archive(container, "/", chunks)
+        assert await get_files(client, container, "/file") == {"file": content}
+
+
+async def test_empty_pieces_do_not_end_a_body(client: EngineClient, busybox: str) -> None:
+    data = tar_of({"file": b"x"})
+    async with created(client, busybox, "true") as container:
+        await client.put_container_archive(container, "/", iter([b"", data[:700], b"", data[700:], b""]))
+        assert await get_files(client, container, "/file") == {"file": b"x"}
+
+
+async def test_a_refusal_does_not_wait_for_the_rest(client: EngineClient, busybox: str) -> None:
+    chunks = Chunks()
+    async with created(client, busybox, "true") as container:
+        with pytest.raises(EngineNotFound):
+            await client.put_container_archive(container, "/none", chunks)
+        assert chunks.taken < 64
+        with pytest.raises(EngineResponseError):
+            await client.put_container_archive(container, "/", iter([b"no tar at all " * 100]))
+        assert (await client.container_inspect(container)).state.status == "created"
+
+
+async def test_an_answer_is_seen_where_nothing_more_is_read() -> None:
+    async def refuses(request: Request) -> None:
+        await trio.sleep(SILENCE)
+        await request.send(head(400, {"Content-Length": "17"}) + b'{"message":"full"')
+        await trio.sleep(SILENCE)
+        await request.send(b"}")
+        await trio.sleep_forever()
+
+    async with fake_daemon({"put_container_archive": refuses}) as daemon, EngineClient(daemon.host) as client:
+        with trio.fail_after(10), pytest.raises(EngineResponseError, match="full"):
+            await client.put_container_archive("c", "/", Chunks())
+        await client.system_info()
+
+
+async def test_what_the_iterator_raises_comes_out_and_ends_the_connection() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 1000
+        raise ZeroDivisionError
+
+    async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
+        with pytest.raises(ZeroDivisionError):
+            await client.put_container_archive("c", "/", chunks())
+        await wait_until(lambda: daemon.open_connections == 1)
+
+
+async def test_a_daemon_that_reads_no_more_keeps_no_thread_and_can_be_left() -> None:
+    threads = trio.to_thread.current_default_thread_limiter()
+    free = 0
+    async with (
+        fake_daemon({"put_container_archive": never_reads}) as daemon,
+        EngineClient(daemon.host) as client,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(client.put_container_archive, "c", "/", Chunks())
+        for _ in range(100):
+            await trio.sleep(0.01)
+            free += not threads.borrowed_tokens
+        nursery.cancel_scope.cancel()
+        cancelled = trio.current_time()
+    assert free > 50
+    assert trio.current_time() - cancelled < 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (raw(), EngineUnreachable),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Le"), EngineUnreachable),
+        (raw(b"hello\r\n\r\n"), EngineProtocolError),
+        (plain(b'{"message":"no"}', status=500), EngineResponseError),
+    ],
+    ids=["none", "half a head", "no HTTP", "a refusal"],
+)
+async def test_an_answer_to_what_was_sent_that_is_no_good(answer: Answer, error: type[Exception]) -> None:
+    async with fake_daemon({"put_container_archive": answer}) as daemon, EngineClient(daemon.host) as client:
+        with pytest.raises(error, match=r"^put_container_archive"):
+            await client.put_container_archive("c", "/", iter([b"x" * 1000]))
         await client.system_info()

@@ -19,9 +19,9 @@ _FIRST, _REST = "first byte", "rest"
 
 
 @asynccontextmanager
-async def warm(stage: Stage) -> AsyncGenerator[Case]:
+async def warm(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
     """A line of output, to a callback or a pipe."""
-    job = Job(RunRequest(image=stage.image, entrypoint="echo", network="none"))
+    job = Job(RunRequest(image=stage.image, entrypoint="echo", network=network))
     async with stage.runner.warm(job.request, size=_SIZE) as pool, EngineClient(stage.host) as engine:
         contenders = {
             "warm": refilled(_ours(pool.run, job.request), await FullStocks.seen_full(engine)),
@@ -30,8 +30,8 @@ async def warm(stage: Stage) -> AsyncGenerator[Case]:
         if stage.cli is not None:
             contenders[stage.cli.name] = blocking(partial(_piped, stage.cli, job))
         yield Case(
-            name="warm",
-            title="From the dispatch to the first byte of output, and on to the result, no network",
+            name=f"warm-{network or 'isolated'}",
+            title=f"From dispatch to first byte and on to result, network: {network or 'the isolated bridge'}",
             contenders=contenders,
             rounds=stage.rounds(30, 3),
             goals=(

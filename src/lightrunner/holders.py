@@ -9,18 +9,20 @@ import io
 import math
 import tarfile
 import uuid
+from functools import partial
 from typing import NamedTuple
 
 import trio
 
 from .engine import EngineClient, EngineNotFound
-from .engine.wire import ContainerCreateRequest, HostConfig, LogConfig
+from .engine.wire import ContainerCreateRequest, HostConfig, LogConfig, SystemInfo
 from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from .networks import IsolatedNetwork
 from .owner import current_owner
 from .removal import remove_run
 from .rules.limits import (
     CREATE_TIMEOUT,
+    DEFAULT_RUNTIME,
     HOLDER_MEMORY_BYTES,
     HOLDER_PIDS,
     HOLDER_REFILL_DELAY,
@@ -33,6 +35,8 @@ from .rules.limits import (
 from .rules.pause import pause_program
 from .stock import Size, Stock
 
+_JOINING_RUNTIMES = frozenset({"runc", "crun"})
+
 
 class Holder(NamedTuple):
     """A waiting container. `id` names it as a run's id names a run's container: the reaper knows it by that."""
@@ -41,32 +45,62 @@ class Holder(NamedTuple):
     container_id: str
 
 
-def holder_stock(engine: EngineClient, isolated: IsolatedNetwork, network: str | None, size: int) -> Stock[Holder]:
-    """A stock of holders on a network; None is the isolated one."""
-    one_import = trio.Lock()  # Imports at the same time would each leave an image without a name.
-    known_image: str | None = None
+async def can_hold(engine: EngineClient, runtime: str) -> bool:
+    """Whether containers of a runtime can join the namespace of a holder.
 
-    async def make() -> Holder:
-        nonlocal known_image
-        mode = network or await isolated.ensure()
-        async with one_import:
-            if known_image is None:
+    There is no pause program for every architecture. And a runtime with a virtual machine or a network stack of its own
+    may not join (Kata's list of limitations has it), which is why only runtimes that are known to are asked to.
+    """
+    with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "system_info"):
+        info = await engine.system_info()
+    if runtime == DEFAULT_RUNTIME:
+        runtime = info.default_runtime
+    return runtime in _JOINING_RUNTIMES and pause_program(_architecture(info)) is not None
+
+
+class Holders:
+    """Makes holders and removes them. The image that they are made of is imported once."""
+
+    def __init__(self, engine: EngineClient, isolated: IsolatedNetwork) -> None:
+        self._engine = engine
+        self._isolated = isolated
+        self._import = trio.Lock()  # Imports at the same time would each leave an image without a name.
+        self._image: str | None = None
+
+    async def make(self, network: str | None) -> Holder:
+        """A holder on a network; None is the isolated one.
+
+        Raises:
+            LightRunnerError: CONTAINER_START_FAILED, DOCKER_UNREACHABLE. Nothing is left.
+        """
+        mode = network or await self._isolated.ensure()
+        async with self._import:
+            if self._image is None:
                 with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "image_create"):
-                    known_image = await _ensure_pause_image(engine)
-            image = known_image
+                    self._image = await _ensure_pause_image(self._engine)
+            image = self._image
         try:
-            return await _start_holder(engine, image, mode)
+            return await _start_holder(self._engine, image, mode)
         except LightRunnerError as error:
-            known_image = None  # Somebody may have removed it.
+            self._image = None  # Somebody may have removed it.
             if network is not None or mode not in error.message:
                 raise
-            isolated.forget()  # Somebody has removed it.
-            return await _start_holder(engine, image, await isolated.ensure())
+            self._isolated.forget()  # Somebody has removed it.
+            return await _start_holder(self._engine, image, await self._isolated.ensure())
 
-    async def discard(holder: Holder) -> None:
-        await remove_run(engine, holder.id)
+    async def discard(self, holder: Holder) -> None:
+        """Remove a holder. Shielded and bounded."""
+        await remove_run(self._engine, holder.id)
 
-    return Stock(make, discard, lambda _: True, size=Size(size, size, math.inf), delay=HOLDER_REFILL_DELAY)
+    def stock(self, network: str | None, size: int) -> Stock[Holder]:
+        """A stock of holders on a network."""
+        return Stock(
+            partial(self.make, network),
+            self.discard,
+            lambda _: True,
+            size=Size(size, size, math.inf),
+            delay=HOLDER_REFILL_DELAY,
+        )
 
 
 async def _start_holder(engine: EngineClient, image: str, network_mode: str) -> Holder:
@@ -109,7 +143,8 @@ async def _start_holder(engine: EngineClient, image: str, network_mode: str) -> 
 
 async def _ensure_pause_image(engine: EngineClient) -> str:
     """The image with the pause program and nothing else; imported on first use. It stays on the daemon."""
-    architecture = await _architecture(engine)
+    # /info is 10 times as fast as /version, for which the daemon runs three programs; it has the kernel's word for it.
+    architecture = _architecture(await engine.system_info())
     program = pause_program(architecture)
     if program is None:
         raise LightRunnerError(
@@ -125,10 +160,8 @@ async def _ensure_pause_image(engine: EngineClient) -> str:
     return image
 
 
-async def _architecture(engine: EngineClient) -> str:
-    # /info is 10 times as fast as /version, for which the daemon runs three programs; it has the kernel's word for it.
-    machine = (await engine.system_info()).architecture
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+def _architecture(info: SystemInfo) -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(info.architecture, info.architecture)
 
 
 def _rootfs(program: bytes) -> bytes:

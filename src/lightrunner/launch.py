@@ -54,7 +54,6 @@ class Launch:
         *,
         on_progress: ProgressCallback | None,
         detached: bool = False,
-        prepared_network: bool = True,
     ) -> None:
         self.id = str(uuid.uuid4())
         self.timings = Timings()
@@ -64,7 +63,7 @@ class Launch:
         self._sandbox = sandbox
         self._on_progress = on_progress
         self._detached = detached
-        self._prepared_network = prepared_network and not detached  # A prepared network ends with its block.
+        self._given: Lease | None = None
         self._lease: Lease | None = None
         self._network_was_renewed = False
         self._may_exist = False  # Whether the daemon may have something of this run.
@@ -78,7 +77,9 @@ class Launch:
             )
         return RunImage(image, found.config or ContainerConfig())
 
-    async def use_container(self, image: RunImage | None, use: Callable[[str], Awaitable[T]]) -> T:
+    async def use_container(
+        self, image: RunImage | None, use: Callable[[str], Awaitable[T]], *, lease: Lease | None = None
+    ) -> T:
         """Create a seeded container and give its id to `use`, which calls `start`.
 
         Where the isolated network turns out to have been removed, or a prepared one to have died, all of that happens
@@ -87,7 +88,9 @@ class Launch:
         Args:
             image: as `ensure_image` returned it; None: it is made sure of while the container is created.
             use: what is to be done with the container.
+            lease: the first one's network, which stays the caller's to release.
         """
+        self._given = lease
         try:
             return await use(await self._make(image))
         except _NetworkGoneError:
@@ -201,8 +204,10 @@ class Launch:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         with self.phase("network"):
-            prepared = self._prepared_network and not self._network_was_renewed
-            self._lease = await self._networks.lease(self._plan.network, prepared=prepared)
+            # A detached run may outlive its runner, and a prepared network ends with its block.
+            prepared = not (self._detached or self._network_was_renewed)
+            given, self._given = self._given, None
+            self._lease = given or await self._networks.lease(self._plan.network, prepared=prepared)
         body = container_spec(
             self._plan,
             self._sandbox,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .engine import EngineClient
 from .errors import invalid_request
-from .holders import Holder, holder_stock
+from .holders import Holder, Holders
 from .networks import IsolatedNetwork
 from .rules.violation import RuleViolation
 from .stock import Stock
@@ -19,12 +19,17 @@ class Lease(NamedTuple):
     holder: Holder | None = None
 
 
+def held(holder: Holder) -> Lease:
+    """The lease of a holder's namespace."""
+    return Lease(f"container:{holder.container_id}", holder)
+
+
 class Networks:
     """The networks of one runner."""
 
     def __init__(self, engine: EngineClient) -> None:
-        self._engine = engine
         self._isolated = IsolatedNetwork(engine)
+        self.holders = Holders(engine, self._isolated)
         self._stocks: dict[str | None, Stock[Holder]] = {}
 
     @asynccontextmanager
@@ -37,7 +42,7 @@ class Networks:
         with invalid_request():
             if network in self._stocks:
                 raise RuleViolation("network", network, "has a block of prepared networks already")
-        stock = holder_stock(self._engine, self._isolated, network, size)
+        stock = self.holders.stock(network, size)
         self._stocks[network] = stock
         try:
             async with stock.open():
@@ -49,7 +54,7 @@ class Networks:
         """A network for one run: from the stock where `prepared` and there is one, else its own."""
         stock = self._stocks.get(network)
         if prepared and stock is not None and (holder := stock.take()) is not None:
-            return Lease(f"container:{holder.container_id}", holder)
+            return held(holder)
         return Lease(network or await self._isolated.ensure())
 
     def release(self, network: str | None, lease: Lease) -> None:

@@ -39,7 +39,12 @@ def parse_owner(text: str) -> Owner | None:
 
 def current_owner() -> Owner:
     """This process."""
-    pid = os.getpid()
+    return owner_of(os.getpid())
+
+
+@functools.cache  # By the id, since a fork is another process.
+def owner_of(pid: int) -> Owner:
+    """A process that is alive; only ever this one."""
     return Owner(_host_id(), boot_id(), pid, _start_time(pid) or "")
 
 

@@ -94,6 +94,11 @@ class Stock(Generic[T]):
             yield
             self._close()
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the next one."""
+        return bool(self._waiters)
+
     def take(self) -> T | None:
         """One that is ready, for good; None where there is none."""
         while self._is_open and self._ready:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lightrunner.owner import Owner, current_owner, is_dead, is_gone, parse_owner
+from lightrunner.owner import Owner, current_owner, is_dead, is_gone, owner_of, parse_owner
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def other() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def owner_of(process: subprocess.Popen[str]) -> Owner:
+def owner_in(process: subprocess.Popen[str]) -> Owner:
     assert process.stdout is not None
     owner = parse_owner(process.stdout.readline().strip())
     assert owner is not None
@@ -40,7 +40,7 @@ def test_this_process_lives() -> None:
 
 
 def test_another_process_lives_until_it_is_killed(other: subprocess.Popen[str]) -> None:
-    owner = owner_of(other)
+    owner = owner_in(other)
     assert owner.pid == other.pid
     assert is_dead(owner) is False
     other.kill()
@@ -52,7 +52,7 @@ def test_another_process_lives_until_it_is_killed(other: subprocess.Popen[str]) 
 
 
 def test_the_number_alone_says_nothing(other: subprocess.Popen[str]) -> None:
-    owner = owner_of(other)
+    owner = owner_in(other)
     assert is_dead(owner._replace(start=str(int(owner.start) - 1))) is True, "the number was taken again"
     assert is_dead(owner._replace(boot="another boot")) is True
 
@@ -80,6 +80,7 @@ def test_a_process_that_is_hidden_cannot_be_judged(monkeypatch: pytest.MonkeyPat
 def test_without_proc_the_number_has_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightrunner.owner.boot_id", lambda: "")
     monkeypatch.setattr("lightrunner.owner._read", unreadable)
+    monkeypatch.setattr("lightrunner.owner.owner_of", owner_of.__wrapped__)  # Not what is known already.
     owner = current_owner()
     assert (owner.boot, owner.start) == ("", "")
     assert is_dead(owner) is False

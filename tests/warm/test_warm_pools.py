@@ -7,11 +7,15 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunRequest, RunResult, WarmPool
+from lightrunner.engine import EngineClient
+from lightrunner.holders import can_hold
 from tests.conftest import ours
-from tests.runs.conftest import CommittedImage, ImageVariant
+from tests.fake_daemon import fake_daemon, json_answer
+from tests.runs.conftest import CommittedImage, ImageVariant, MakeRunner
 from tests.runs.host_folders import lay_out, meddle
 from tests.runs.shell_runs import shell
-from tests.warm.waiting import until, warm_containers
+from tests.warm.waiting import holders, until, warm_containers
+from tests.warm.ways import handle
 from tools.raw_engine import RawEngine
 
 HOSTNAME = "cat /proc/sys/kernel/hostname"
@@ -55,6 +59,82 @@ async def test_more_callers_than_containers_have_one_each(runner: DockerRunner, 
     said = {number: (stdout or b"").decode().split() for number, stdout in results.items()}
     assert len({hostname for hostname, _ in said.values()}) == 8
     assert all(int(given) == number for number, (_, given) in said.items())
+
+
+async def test_on_a_network_each_has_a_namespace_of_a_holder(
+    runner: DockerRunner, raw: RawEngine, busybox: str
+) -> None:
+    request = shell(busybox, "true", network=None)
+    async with runner.warm(request, size=2) as pool:
+        modes = network_modes(raw)
+        assert len(modes) == 2
+        assert modes == {f"container:{holder}" for holder in holders(raw)}
+        for _ in range(2):
+            assert (await pool.run(request)).success
+        await until(lambda: len(network_modes(raw)) == 2 and not modes & network_modes(raw))
+        await until(lambda: network_modes(raw) == {f"container:{holder}" for holder in holders(raw)})
+    assert not ours(raw)
+
+
+async def test_who_waits_does_not_wait_for_a_holder(runner: DockerRunner, raw: RawEngine, busybox: str) -> None:
+    request = shell(busybox, "cat /proc/sys/kernel/hostname; sleep 1", network=None)
+    modes = set[str]()
+    async with runner.warm(request, size=1) as pool, trio.open_nursery() as nursery:
+        for _ in range(2):
+            execution = await handle(nursery, pool.run, request)
+            modes.add(raw.get(f"/containers/{execution.container_id}/json")["HostConfig"]["NetworkMode"])
+    assert raw.get("/networks/light-runner-isolated")["Id"] in modes
+    assert len(modes) == 2
+
+
+async def test_without_a_network_there_are_no_holders(runner: DockerRunner, raw: RawEngine, busybox: str) -> None:
+    async with runner.warm(shell(busybox, "true", network="none"), size=2):
+        assert network_modes(raw) == {"none"}
+        assert not holders(raw)
+
+
+async def test_where_the_holders_have_died_its_runs_are_the_same(
+    runner: DockerRunner, raw: RawEngine, busybox: str
+) -> None:
+    request = shell(busybox, "ip -4 -o addr show dev eth0 | wc -l", network=None)
+    async with runner.warm(request, size=1) as pool:
+        for holder in holders(raw):
+            raw.remove_container(holder)
+        for _ in range(2):
+            assert (await pool.run(request)).stdout == b"1\n"
+    assert not ours(raw)
+
+
+@pytest.mark.parametrize(
+    ("told", "runtime", "expected"),
+    [
+        ({"Architecture": "x86_64", "DefaultRuntime": "runc"}, "runc", True),
+        ({"Architecture": "aarch64", "DefaultRuntime": "crun"}, "runc", True),  # The runner's default: the daemon's.
+        ({"Architecture": "x86_64", "DefaultRuntime": "kata"}, "runc", False),
+        ({"Architecture": "x86_64", "DefaultRuntime": "runc"}, "runsc", False),
+        ({"Architecture": "s390x", "DefaultRuntime": "runc"}, "runc", False),
+        ({}, "runc", False),
+    ],
+)
+async def test_who_can_join_a_holder(told: dict[str, str], runtime: str, *, expected: bool) -> None:
+    async with fake_daemon({"system_info": json_answer(told)}) as daemon, EngineClient(daemon.host) as engine:
+        assert await can_hold(engine, runtime) is expected
+
+
+async def test_a_pool_of_a_runtime_that_cannot_join_has_no_holders(
+    make_runner: MakeRunner, raw: RawEngine, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightrunner.holders._JOINING_RUNTIMES", frozenset[str]())
+    request = shell(busybox, "true", network=None)
+    async with make_runner() as runner, runner.warm(request, size=1) as pool:
+        assert network_modes(raw) == {raw.get("/networks/light-runner-isolated")["Id"]}
+        assert not holders(raw)
+        assert (await pool.run(request)).success
+
+
+def network_modes(raw: RawEngine) -> set[str]:
+    """What the containers that wait were given for a network."""
+    return {raw.get(f"/containers/{name}/json")["HostConfig"]["NetworkMode"] for name in warm_containers(raw)}
 
 
 async def test_what_a_run_leaves_behind_no_other_one_finds(runner: DockerRunner, busybox: str) -> None:

@@ -12,7 +12,7 @@ seed.py        host folder -> tar -> container
 output.py      attached output -> lines and captures
 extract.py     container -> tar -> host                        staging.py    tar -> files, whole or not at all
 removal.py     container and volume, gone
-launch.py      everything up to the start
+launch.py      everything up to the start                      creation.py   a create whose answer is not lost
 attendance.py  from the start to the result
 lifecycle.py   one run, in order: start reading here
 execution.py   the handle of a run under way                   tasks.py      child tasks, bare exceptions, Ctrl-C

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import trio
 
+from .creation import shielded_create
 from .engine import EngineClient, EngineNotFound
 from .engine.wire import ContainerCreateRequest, HostConfig, LogConfig, SystemInfo
 from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
@@ -21,7 +22,6 @@ from .networks import IsolatedNetwork
 from .owner import current_owner
 from .removal import remove_run
 from .rules.limits import (
-    CREATE_TIMEOUT,
     DEFAULT_RUNTIME,
     HOLDER_MEMORY_BYTES,
     HOLDER_PIDS,
@@ -122,23 +122,13 @@ async def _start_holder(engine: EngineClient, image: str, network_mode: str) -> 
     is_started = False
     try:
         with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_start"):
-            # Shielded, as a run's own create is: one that is cut off would overtake its removal.
-            container_id = ""
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT):
-                container_id = (await engine.container_create(body, name=name)).id
-            await trio.lowlevel.checkpoint_if_cancelled()
-            if not container_id:
-                raise LightRunnerError(
-                    LightRunnerErrorCode.CONTAINER_START_FAILED,
-                    f"container_create: no answer within {CREATE_TIMEOUT:g} s",
-                    docker_op="container_create",
-                )
-            await engine.container_start(container_id)
+            created = await shielded_create("container_create", lambda: engine.container_create(body, name=name))
+            await engine.container_start(created.id)
             is_started = True
     finally:
         if not is_started:
             await remove_run(engine, holder_id)
-    return Holder(holder_id, container_id)
+    return Holder(holder_id, created.id)
 
 
 async def _ensure_pause_image(engine: EngineClient) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import trio
 
+from .creation import shielded_create
 from .engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
 from .engine.wire import ContainerConfig
 from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
@@ -16,7 +17,7 @@ from .leases import Lease, Networks
 from .models import ProgressCallback, Timings
 from .owner import current_owner
 from .removal import remove_run
-from .rules.limits import CREATE_TIMEOUT, NAME_PREFIX
+from .rules.limits import NAME_PREFIX
 from .seed import check_source, seed
 from .spec import RunPlan, Sandbox, container_spec
 from .statedir import state_dir
@@ -198,10 +199,7 @@ class Launch:
         return await self._create(ensured.reference), ensured.config
 
     async def _create(self, image: str) -> str:
-        """Create container and volume; the container's id.
-
-        The answer is awaited shielded: a create that is cut off still happens, and would overtake its own removal.
-        """
+        """Create container and volume; the container's id."""
         await trio.lowlevel.checkpoint_if_cancelled()
         with self.phase("network"):
             # A detached run may outlive its runner, and a prepared network ends with its block.
@@ -219,24 +217,14 @@ class Launch:
             state_dir=str(state_dir().absolute()) if self._detached else None,
         )
         name = NAME_PREFIX + self.id
-        container_id: str | None = None
         with self.phase("create"):
             self._may_exist = True
-            with (
-                trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT),
-                _create_errors(name),
-                self._renewable_network(),
-            ):
-                created = await self._engine.container_create(body, name=name, platform=self._plan.platform)
-                container_id = created.id
-            await trio.lowlevel.checkpoint_if_cancelled()
-        if container_id is None:
-            raise LightRunnerError(
-                LightRunnerErrorCode.CONTAINER_START_FAILED,
-                f"container_create: no answer within {CREATE_TIMEOUT:g} s",
-                docker_op="container_create",
-            )
-        return container_id
+            with _create_errors(name), self._renewable_network():
+                created = await shielded_create(
+                    "container_create",
+                    lambda: self._engine.container_create(body, name=name, platform=self._plan.platform),
+                )
+        return created.id
 
 
 def _staging_places(plan: RunPlan) -> list[str]:

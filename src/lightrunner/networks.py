@@ -2,10 +2,11 @@
 
 import trio
 
+from .creation import shielded_create
 from .engine import EngineClient, EngineResponseError
 from .engine.wire import Network, NetworkCreateRequest
 from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
-from .rules.limits import CREATE_TIMEOUT, ISOLATED_BRIDGE, ISOLATED_NETWORK, LABEL_KIND
+from .rules.limits import ISOLATED_BRIDGE, ISOLATED_NETWORK, LABEL_KIND
 
 _ICC = "com.docker.network.bridge.enable_icc"
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -56,9 +57,7 @@ class IsolatedNetwork:
             labels={LABEL_KIND: "network"},
         )
         try:
-            # Shielded: a request that is cut off may still make the network.
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT):
-                return (await self._engine.network_create(body)).id
+            return (await shielded_create("network_create", lambda: self._engine.network_create(body))).id
         except EngineResponseError as error:
             if error.status not in _TAKEN:
                 raise
@@ -66,11 +65,6 @@ class IsolatedNetwork:
             if winner is None:
                 raise
             return winner
-        raise LightRunnerError(
-            LightRunnerErrorCode.CONTAINER_START_FAILED,
-            f"network_create: no answer within {CREATE_TIMEOUT:g} s",
-            docker_op="network_create",
-        )
 
 
 def _is_isolated(network: Network) -> bool:

@@ -11,8 +11,8 @@ quarter of the time. A daemon that is silent keeps no thread; a cancellation tak
 
 import select
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
@@ -93,18 +93,16 @@ class Exchange:
         if self._decoder.ended:
             return False
         await trio.lowlevel.wait_readable(self._socket)
-        with self._lost_connection():
-            return self._decode(self._socket.recv(RECEIVE_BYTES))
+        data = self._read()
+        return data is None or self._decode(data)
 
     def _drain(self, received: Sequence[memoryview], consume: Consume) -> bool:
         """Read on until the answer ends or nothing comes; True where more is to come."""
         consume(received)
         while not self._decoder.ended:
             trio.from_thread.check_cancelled()
-            try:
-                with self._lost_connection():
-                    data = self._socket.recv(RECEIVE_BYTES)
-            except TimeoutError:
+            data = self._read()
+            if data is None:
                 return True
             if self._decode(data):
                 consume(self._take())
@@ -124,6 +122,15 @@ class Exchange:
                 return True
             except ConnectionError:  # It has answered and gone: a refusal does not wait for the rest.
                 return False
+
+    def _read(self) -> bytes | None:
+        """What has come; None where nothing comes for a while."""
+        try:
+            return self._socket.recv(RECEIVE_BYTES)
+        except TimeoutError:
+            return None
+        except ConnectionError as error:
+            raise EngineUnreachable(f"{self._operation}: the connection to {self._endpoint} was lost") from error
 
     def _decode(self, data: bytes) -> bool:
         """Take in what was received; False at the end of an answer that has no other."""
@@ -147,13 +154,6 @@ class Exchange:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(0))
-
-    @contextmanager
-    def _lost_connection(self) -> Generator[None]:
-        try:
-            yield
-        except ConnectionError as error:
-            raise EngineUnreachable(f"{self._operation}: the connection to {self._endpoint} was lost") from error
 
 
 @asynccontextmanager

@@ -137,10 +137,13 @@ class Stock(Generic[T]):
 
     def used(self, item: T, *, discard: bool) -> None:
         """Its run is over. With `discard` it is removed, by the stock's own task, while the caller goes on."""
-        if item in self._in_use:  # Otherwise the stock was torn down meanwhile, and took care of it.
-            self._in_use.remove(item)
-            if discard:
-                self._throw_away(item)
+        if (
+            item not in self._in_use
+        ):  # The stock was torn down meanwhile, and took care of it; or it is not of this one.
+            return
+        self._in_use.remove(item)
+        if discard:
+            self._throw_away(item)
         if self._pauses:
             self._pauses.popleft().set()
         self._changed.unpark_all()

@@ -211,7 +211,9 @@ class WarmPool:
                     streams = stack.pop_all()
                 return WarmContainer(launch, holder, started, image.config, watched, streams)
 
-            warm = await launch.use_container(image, start, lease=held(holder) if holder else None)
+            # Not one of a block of prepared networks, which may end before the pool and would wait for it.
+            lease = held(holder) if holder else await self._networks.lease(plan.network, prepared=False)
+            warm = await launch.use_container(image, start, lease=lease)
             is_ready = True
         finally:
             if not is_ready:

@@ -93,6 +93,28 @@ async def test_without_a_network_there_are_no_holders(runner: DockerRunner, raw:
         assert not holders(raw)
 
 
+async def test_it_takes_nothing_from_a_block_of_prepared_networks(
+    runner: DockerRunner, raw: RawEngine, busybox: str
+) -> None:
+    request = shell(busybox, "true", network="none")
+    closing = trio.Event()
+
+    async def keep(*, task_status: trio.TaskStatus[WarmPool]) -> None:
+        async with runner.warm(request, size=2) as pool:
+            task_status.started(pool)
+            await closing.wait()
+
+    async with trio.open_nursery() as nursery:
+        async with runner.prepared_networks(2, network="none"):
+            block = holders(raw)
+            pool: WarmPool = await nursery.start(keep)
+            assert network_modes(raw) == {"none"}
+            assert holders(raw) == block
+        assert not holders(raw), "the block has ended, and did not wait for the pool"
+        assert (await pool.run(request)).success
+        closing.set()
+
+
 async def test_where_the_holders_have_died_its_runs_are_the_same(
     runner: DockerRunner, raw: RawEngine, busybox: str
 ) -> None:

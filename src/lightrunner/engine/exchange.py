@@ -120,7 +120,7 @@ class Exchange:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
             except TimeoutError:
                 return True
-            except ConnectionError:  # It has answered and gone: a refusal does not wait for the rest.
+            except OSError:  # It has answered and gone: a refusal does not wait for the rest.
                 return False
 
     def _read(self) -> bytes | None:
@@ -129,7 +129,7 @@ class Exchange:
             return self._socket.recv(RECEIVE_BYTES)
         except TimeoutError:
             return None
-        except ConnectionError as error:
+        except OSError as error:
             raise EngineUnreachable(f"{self._operation}: the connection to {self._endpoint} was lost") from error
 
     def _decode(self, data: bytes) -> bool:

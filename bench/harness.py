@@ -41,7 +41,7 @@ from lightrunner.tasks import open_bare_nursery
 from .latencies import VARIANTS, Latencies, Latency, Variant
 from .machine import describe
 from .sampling import PAUSE
-from .stocks import FullStocks
+from .stocks import HOLDER, FullStocks
 
 
 class HarnessError(ValueError):
@@ -159,7 +159,9 @@ async def measure(plan: Plan, options: RunnerOptions | None = None) -> Latencies
             for variant in rng.sample(plan.variants, len(plan.variants)):
                 await trio.sleep(PAUSE)
                 done = await _burst(ways[variant], plan.request, size)
-                await stocks.wait_full(used=0 if variant == "cold" else size)
+                await stocks.wait_full(
+                    used=0 if variant == "cold" else size, kind=HOLDER if variant == "prepared" else ""
+                )
                 if burst >= 0:
                     rows += (
                         Latency(

@@ -4,13 +4,13 @@ A refill is no part of what is measured, but it would be felt: the next contende
 one that blocks the event loop would stop it half-way, and a sample that found the stock short would measure the wait.
 """
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import trio
 
 from lightrunner.engine import EngineClient
 from lightrunner.owner import current_owner
-from lightrunner.rules.limits import LABEL_OWNER
+from lightrunner.rules.limits import LABEL_KIND, LABEL_OWNER
 
 from .sampling import Contender, Sample
 
@@ -18,7 +18,18 @@ REFILL_TIMEOUT = 60.0
 """Seconds; a refill of one takes less than half of one."""
 _POLL = 0.05
 
-States = dict[str, str]
+HOLDER = "holder"
+"""The kind of what prepared networks are made of; a warm pool's containers are of none, and may have holders too."""
+
+
+class Kept(NamedTuple):
+    """A container that is there: its state, and its kind."""
+
+    state: str
+    kind: str
+
+
+States = dict[str, Kept]
 
 
 class FullStocks:
@@ -41,38 +52,42 @@ class FullStocks:
         """Look while no run is under way and all stocks are full, as they are when their blocks begin."""
         return cls(engine, await own_containers(engine))
 
-    async def wait_full(self, used: int = 1) -> None:
-        """Wait until so many runs' containers are gone, as many others run in their place, and no run is under way.
+    async def wait_full(self, used: int = 1, *, kind: str = "") -> None:
+        """Wait until so many of a kind are gone, as many others run in their place, and no run is under way.
 
         Raises:
             trio.TooSlowError: that is not so after `REFILL_TIMEOUT`: a run did without a stock, or refilling failed.
         """
         with trio.fail_after(REFILL_TIMEOUT):
             now = await own_containers(self._engine)
-            while not self._are_refilled(now, used):
+            while not self._are_refilled(now, used, kind):
                 await trio.sleep(_POLL)
                 now = await own_containers(self._engine)
         self._full = now
 
-    def _are_refilled(self, now: States, used: int) -> bool:
-        all_run = all(state == "running" for state in now.values())
-        return all_run and len(now) == len(self._full) and len(now.keys() - self._full.keys()) >= used
+    def _are_refilled(self, now: States, used: int, kind: str) -> bool:
+        all_run = all(kept.state == "running" for kept in now.values())
+        new = [id_ for id_, kept in now.items() if kept.kind == kind and id_ not in self._full]
+        return all_run and len(now) == len(self._full) and len(new) >= used
 
 
-def refilled(contender: Contender, stocks: FullStocks) -> Contender:
+def refilled(contender: Contender, stocks: FullStocks, *, kind: str = "") -> Contender:
     """A contender that uses one of a stock: its sample is handed over when the stock is full again."""
 
     async def contender_and_refill() -> Sample:
         sample = await contender()
-        await stocks.wait_full()
+        await stocks.wait_full(kind=kind)
         return sample
 
     return contender_and_refill
 
 
 async def own_containers(engine: EngineClient) -> States:
-    """The states of all containers that this process has there, by id."""
-    return {it.id: it.state for it in await engine.container_list(all=True, filters=own_label())}
+    """All containers that this process has there, by id."""
+    return {
+        it.id: Kept(it.state, (it.labels or {}).get(LABEL_KIND, ""))
+        for it in await engine.container_list(all=True, filters=own_label())
+    }
 
 
 def own_label() -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from functools import partial
 from bench.job import no_op
 from bench.sampling import Case, Goal, timed
 from bench.stage import Stage
-from bench.stocks import FullStocks, refilled
+from bench.stocks import HOLDER, FullStocks, refilled
 from lightrunner import DockerRunner
 from lightrunner.engine import EngineClient
 
@@ -27,7 +27,7 @@ async def prepared(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]
         EngineClient(stage.host) as engine,
     ):
         contenders = {
-            "prepared": refilled(ours(runner, job.request), await FullStocks.seen_full(engine)),
+            "prepared": refilled(ours(runner, job.request), await FullStocks.seen_full(engine), kind=HOLDER),
             "without": ours(stage.runner, job.request),
         }
         if stage.cli is not None:

@@ -13,6 +13,7 @@ from .creation import shielded_create
 from .engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
 from .engine.wire import ContainerConfig
 from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from .holders import Holder
 from .leases import Lease, Networks
 from .models import ProgressCallback, Timings
 from .owner import current_owner
@@ -35,7 +36,7 @@ class RunImage(NamedTuple):
 
 
 class _NetworkGoneError(Exception):
-    """The isolated network was removed between the look and the start."""
+    """The isolated network was removed between the look and the start, or the holder of a prepared one has died."""
 
 
 class Launch:
@@ -99,6 +100,11 @@ class Launch:
             self._networks.forget_isolated()
             await self.remove()
             return await use(await self._make(image))
+
+    @property
+    def holder(self) -> Holder | None:
+        """What the container's network is held by, where that is a prepared one."""
+        return self._lease.holder if self._lease is not None else None
 
     async def start(self, container_id: str) -> None:
         """Start the container.

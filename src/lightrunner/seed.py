@@ -55,7 +55,7 @@ async def seed(
 
     Args:
         engine: the daemon.
-        container_id: a created container that was not started.
+        container_id: a created container; or a running one, in which nothing moves folders meanwhile.
         source: the folder; None: no copy.
         ignore: the request's own patterns.
         workdir: where to, in the container.
@@ -190,7 +190,10 @@ def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
 
 
 def _modified(path: str) -> float:
-    return os.stat(path, follow_symlinks=False).st_mtime
+    try:
+        return os.stat(path, follow_symlinks=False).st_mtime
+    except OSError as error:
+        raise SeedError(f"{path}: {error.strerror}") from error
 
 
 def _header(name: str, kind: bytes, mode: int, size: int, mtime: float) -> bytes:

@@ -137,9 +137,7 @@ class Stock(Generic[T]):
 
     def used(self, item: T, *, discard: bool) -> None:
         """Its run is over. With `discard` it is removed, by the stock's own task, while the caller goes on."""
-        if (
-            item not in self._in_use
-        ):  # The stock was torn down meanwhile, and took care of it; or it is not of this one.
+        if item not in self._in_use:  # The stock was torn down meanwhile, and took care of it.
             return
         self._in_use.remove(item)
         if discard:

@@ -23,7 +23,7 @@ from .rules.violation import RuleViolation
 from .seed import check_source, seed
 from .spec import RunPlan, Sandbox, check_request
 from .stock import Size, Stock
-from .tasks import run_in_child
+from .tasks import open_bare_nursery, protected, run_in_child
 
 
 class WarmContainer(NamedTuple):
@@ -204,7 +204,7 @@ class WarmPool:
                     assert started.attached is not None
                     await _wait_at_gate(started.attached, nonce, container_id)
                     watched = [started.attached]
-                    if holder is not None:
+                    if holder is not None and launch.holder is holder:  # It is not, in a second attempt.
                         attach = self._engine.container_attach(holder.container_id)
                         with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach"):
                             watched.append(await stack.enter_async_context(attach))
@@ -224,8 +224,9 @@ class WarmPool:
     async def _discard(self, warm: WarmContainer) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_TIMEOUT):
             await warm.streams.aclose()
-        await warm.launch.remove()
-        await self._release(warm.holder)
+        async with open_bare_nursery() as nursery:
+            nursery.start_soon(protected, warm.launch.remove)
+            nursery.start_soon(protected, self._release, warm.holder)
 
     async def _release(self, holder: Holder | None) -> None:
         if holder is not None:

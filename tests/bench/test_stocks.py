@@ -5,7 +5,7 @@ import trio
 
 from bench import stocks
 from bench.sampling import Sample
-from bench.stocks import FullStocks, own_containers, refilled
+from bench.stocks import HOLDER, FullStocks, Kept, own_containers, refilled
 from lightrunner import DockerRunner, RunRequest
 from lightrunner.engine import EngineClient
 
@@ -28,7 +28,7 @@ async def test_a_sample_comes_when_another_one_is_ready(engine_host: str, busybo
         for used in (1, 2):
             assert (await contender()).value > 0
             now = await own_containers(engine)
-            assert list(now.values()) == ["running", "running"]
+            assert list(now.values()) == [Kept("running", ""), Kept("running", "")]
             assert len(now.keys() - before.keys()) == used
 
 
@@ -47,4 +47,21 @@ async def test_what_nobody_used_is_not_refilled(
         (await runner.run(request)).check()  # On another network than the prepared one.
         await full.wait_full(used=0)
         with pytest.raises(trio.TooSlowError):
-            await full.wait_full(used=1)
+            await full.wait_full(used=1, kind=HOLDER)
+
+
+async def test_a_new_holder_is_no_new_container(engine_host: str, busybox: str) -> None:
+    request = RunRequest(image=busybox, entrypoint="true")
+    async with (
+        DockerRunner(host=engine_host) as runner,
+        runner.warm(request, size=1) as pool,
+        EngineClient(engine_host) as engine,
+    ):
+        before = await own_containers(engine)
+        assert sorted(kept.kind for kept in before.values()) == ["", HOLDER]
+        full = await FullStocks.seen_full(engine)
+        (await pool.run(request)).check()
+        await full.wait_full()
+        now = await own_containers(engine)
+        assert len(now) == 2
+        assert not before.keys() & now.keys()

@@ -14,6 +14,7 @@ from lightrunner.engine import (
     EngineResponseError,
     EngineUnreachable,
 )
+from lightrunner.engine.exchange import thread_limiter
 from tests.engine.containers import created, get_files, receive_all, tar_of
 from tests.fake_daemon import Answer, Request, archive, fake_daemon, head, path_stat, plain, raw
 from tests.runs.host_folders import wait_until
@@ -44,16 +45,16 @@ async def drained(stream: ArchiveStream) -> bytes:
     return consumer.content
 
 
-def slow(*parts: bytes) -> Answer:
+def slow(*parts: bytes, pause: float = SILENCE) -> Answer:
     """An archive without chunks; the daemon is silent behind its head, and behind each of these parts."""
 
     async def answer(request: Request) -> None:
         await request.receive_body()
         await request.send(head(200, path_stat()))
         for part in parts:
-            await trio.sleep(SILENCE)
+            await trio.sleep(pause)
             await request.send(part)
-        await trio.sleep(SILENCE)
+        await trio.sleep(pause)
         request.hang_up = True
 
     return answer
@@ -99,7 +100,6 @@ async def test_what_was_received_before_is_not_drained_again() -> None:
 
 
 async def test_a_silent_daemon_keeps_no_thread() -> None:
-    threads = trio.to_thread.current_default_thread_limiter()
     consumer = Consumer()
     async with (
         fake_daemon({"container_archive": slow(b"one", b"two")}) as daemon,
@@ -111,9 +111,26 @@ async def test_a_silent_daemon_keeps_no_thread() -> None:
         free = 0
         while consumer.content != b"onetwo":
             await trio.sleep(0.01)
-            free += not threads.borrowed_tokens
+            free += not thread_limiter().borrowed_tokens
         assert free > 10
-    assert consumer.calls < 10
+    assert consumer.calls == 2
+
+
+async def test_many_transfers_leave_threads_for_others() -> None:
+    dripping = slow(*[b"x"] * 1000, pause=0.05)  # Less than what gives a thread back.
+    async with fake_daemon({"container_archive": dripping}) as daemon, EngineClient(daemon.host) as client:
+
+        async def transfer() -> None:
+            async with client.container_archive("c", "/", chunked=False) as stream:
+                await stream.drain(len)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(transfer)
+            await wait_until(lambda: not thread_limiter().available_tokens)
+            with trio.fail_after(5):
+                assert await trio.to_thread.run_sync(int) == 0
+            nursery.cancel_scope.cancel()
 
 
 @CHUNKED
@@ -246,7 +263,6 @@ async def test_what_the_iterator_raises_comes_out_and_ends_the_connection() -> N
 
 
 async def test_a_daemon_that_reads_no_more_keeps_no_thread_and_can_be_left() -> None:
-    threads = trio.to_thread.current_default_thread_limiter()
     free = 0
     async with (
         fake_daemon({"put_container_archive": never_reads}) as daemon,
@@ -256,7 +272,7 @@ async def test_a_daemon_that_reads_no_more_keeps_no_thread_and_can_be_left() -> 
         nursery.start_soon(client.put_container_archive, "c", "/", Chunks())
         for _ in range(100):
             await trio.sleep(0.01)
-            free += not threads.borrowed_tokens
+            free += not thread_limiter().borrowed_tokens
         nursery.cancel_scope.cancel()
         cancelled = trio.current_time()
     assert free > 50

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -114,6 +114,16 @@ async def test_a_file_that_changes_between_the_listing_and_the_reading(
     assert met
     assert str(source / VICTIM) in error.message
     assert sentence in error.message
+
+
+async def test_a_folder_that_is_gone_behind_its_listing(
+    failure: Failure, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def walk(path: str, _: object) -> Iterator[tuple[str, str]]:
+        yield f"{path}/gone", "gone/"
+
+    monkeypatch.setattr("lightrunner.seed._walk", walk)
+    assert (await failure()).message == f"{source / 'gone'}: No such file or directory"
 
 
 async def test_a_folder_that_is_gone_when_it_is_to_be_listed(

@@ -8,7 +8,7 @@ import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunRequest, RunResult, WarmPool
 from lightrunner.engine import EngineClient
-from lightrunner.holders import can_hold
+from lightrunner.holders import Holder, Holders, can_hold
 from tests.conftest import ours
 from tests.fake_daemon import fake_daemon, json_answer
 from tests.runs.conftest import CommittedImage, ImageVariant, MakeRunner
@@ -85,6 +85,31 @@ async def test_who_waits_does_not_wait_for_a_holder(runner: DockerRunner, raw: R
             modes.add(raw.get(f"/containers/{execution.container_id}/json")["HostConfig"]["NetworkMode"])
     assert raw.get("/networks/light-runner-isolated")["Id"] in modes
     assert len(modes) == 2
+
+
+@pytest.mark.parametrize("end", ["kill", "remove"])
+async def test_a_holder_that_dies_before_it_is_joined_is_done_without(
+    runner: DockerRunner, raw: RawEngine, busybox: str, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    made = list[str]()
+    make = Holders.make
+
+    async def make_and_end(self: Holders, network: str | None) -> Holder:
+        holder = await make(self, network)
+        if not made:
+            raw.request("POST", f"/containers/{holder.container_id}/kill")
+            if end == "remove":
+                raw.remove_container(holder.container_id)
+        made.append(holder.container_id)
+        return holder
+
+    monkeypatch.setattr(Holders, "make", make_and_end)
+    request = shell(busybox, "ip -4 -o addr show dev eth0 | wc -l", network=None)
+    async with runner.warm(request, size=1) as pool:
+        assert network_modes(raw) == {raw.get("/networks/light-runner-isolated")["Id"]}
+        assert (await pool.run(request)).stdout == b"1\n"
+        assert len(made) == 1, "the first container is the one that is used"
+    assert not ours(raw)
 
 
 async def test_without_a_network_there_are_no_holders(runner: DockerRunner, raw: RawEngine, busybox: str) -> None:

@@ -28,6 +28,12 @@ _SILENCE: Final = 0.1
 _LOOK_UP: Final = 1.0
 """Seconds between two looks whether a daemon that takes no more of a request has answered it."""
 
+_THREADS: Final = 40
+"""At a time; as many as trio lends by default, and none of those: long transfers would keep short work waiting, such as
+the look-up of a host's name, or the removal of what a cancelled run has staged."""
+
+_threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("lightrunner-exchange-threads")
+
 Consume = Callable[[Sequence[memoryview]], object]
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -62,7 +68,7 @@ class Exchange:
     async def drain(self, consume: Consume) -> None:
         """Hand the body to `consume` as it comes, in the thread that reads it."""
         received = self._take()
-        while await trio.to_thread.run_sync(self._drain, received, consume):
+        while await trio.to_thread.run_sync(self._drain, received, consume, limiter=thread_limiter()):
             received = []
             await trio.lowlevel.wait_readable(self._socket)
 
@@ -76,7 +82,7 @@ class Exchange:
     async def send_body(self, chunks: Iterator[bytes]) -> None:
         """Send a body in the thread that iterates over it; no more of it where the daemon answers early."""
         pieces = _framed(chunks)
-        while await trio.to_thread.run_sync(self._send, pieces):
+        while await trio.to_thread.run_sync(self._send, pieces, limiter=thread_limiter()):
             with trio.move_on_after(_LOOK_UP):
                 await trio.lowlevel.wait_writable(self._socket)
             if self._is_readable():
@@ -98,13 +104,14 @@ class Exchange:
 
     def _drain(self, received: Sequence[memoryview], consume: Consume) -> bool:
         """Read on until the answer ends or nothing comes; True where more is to come."""
-        consume(received)
+        if received:
+            consume(received)
         while not self._decoder.ended:
             trio.from_thread.check_cancelled()
             data = self._read()
             if data is None:
                 return True
-            if self._decode(data):
+            if self._decode(data) and self._received:
                 consume(self._take())
         return False
 
@@ -221,6 +228,16 @@ async def _connect(endpoint: Endpoint, operation: str) -> trio.SocketStream:
     except (OSError, trio.TooSlowError) as error:
         reason = str(error) or type(error).__name__
         raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {reason}") from error
+
+
+def thread_limiter() -> trio.CapacityLimiter:
+    """What the threads of all exchanges of this event loop are lent from."""
+    try:
+        return _threads.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(_THREADS)
+        _threads.set(limiter)
+        return limiter
 
 
 def _framed(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -26,7 +26,6 @@ _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEX
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _IMPLICIT_FOLDER_MODE = 0o755
 _LATEST_MTIME = 2.0**33  # The year 2242. A container may claim any time; file systems do not take any.
-_NANO = 10**9
 _USED_BY_ANOTHER = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
 """What removing a folder answers into which another entry lands, or which another one has removed."""
 _SHOWN_CONFLICTS = 3
@@ -223,8 +222,8 @@ class Staging:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             try:
-                moment = int(max(0.0, min(self._mtime, _LATEST_MTIME)) * _NANO)
-                os.utime(descriptor, ns=(moment, moment))
+                moment = max(0.0, min(self._mtime, _LATEST_MTIME))
+                os.utime(descriptor, (moment, moment))
             finally:
                 os.close(descriptor)
 

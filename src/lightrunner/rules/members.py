@@ -33,7 +33,9 @@ def landing_parts(name: str) -> tuple[str, ...]:
         raise MemberError(f"{shown_name(name)} is an absolute name")
     if "\0" in name:
         raise MemberError(f"{shown_name(name)} contains a NUL character")
-    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    parts = name.split("/")
+    if "" in parts or "." in parts:  # A file's name seldom has such parts.
+        parts = [part for part in parts if part not in ("", ".")]
     if ".." in parts:
         raise MemberError(f"{shown_name(name)} contains '..'")
     if len(parts) > MAX_MEMBER_DEPTH:
@@ -43,7 +45,7 @@ def landing_parts(name: str) -> tuple[str, ...]:
         len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for part in parts
     ):
         raise MemberError(f"{shown_name(name)} has a part longer than {MAX_NAME_BYTES} bytes")
-    return parts[1:]
+    return tuple(parts[1:])
 
 
 def landing_file_mode(mode: int) -> int:

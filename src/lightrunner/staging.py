@@ -29,8 +29,6 @@ _LATEST_MTIME = 2.0**33  # The year 2242. A container may claim any time; file s
 _USED_BY_ANOTHER = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
 """What removing a folder answers into which another entry lands, or which another one has removed."""
 _SHOWN_CONFLICTS = 3
-_WRITE_AT_ONCE = 64
-"""Pieces, of 32 KiB mostly. (The kernel takes 1,024: IOV_MAX.)"""
 
 
 class StagingError(Exception):
@@ -63,7 +61,6 @@ class Staging:
         self._is_file: bool | None = None  # Not known before the first member.
         self._descriptor = -1
         self._left = 0
-        self._unwritten: list[memoryview] = []
         self._parent: tuple[str, ...] = ()  # A folder that is staged. All of them would be 400 MB for 1 GiB of headers.
         self._landed: list[str] = []
         self._replaced: list[tuple[str, str]] = []  # Where it is kept, and where it belongs.
@@ -110,7 +107,6 @@ class Staging:
                         beginning = ""
                     else:
                         self._write(event)
-            self._flush()
         except (TarError, MemberError) as error:
             raise StagingError(str(error)) from error
         except OSError as error:
@@ -200,23 +196,11 @@ class Staging:
             self._close_file()
 
     def _write(self, data: memoryview) -> None:
-        self._unwritten.append(data)
         self._left -= len(data)
+        while data:
+            data = data[os.write(self._descriptor, data) :]
         if not self._left:
-            self._flush()
             self._close_file()
-        elif len(self._unwritten) == _WRITE_AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Write what has come of the current file, at once: each call waits to get the interpreter's lock back."""
-        unwritten, self._unwritten = self._unwritten, []
-        while unwritten:
-            written = os.writev(self._descriptor, unwritten)
-            while unwritten and written >= len(unwritten[0]):
-                written -= len(unwritten.pop(0))
-            if written:
-                unwritten[0] = unwritten[0][written:]
 
     def _close_file(self) -> None:
         if self._descriptor >= 0:

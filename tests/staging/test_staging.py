@@ -256,14 +256,15 @@ def test_a_target_below_a_file_is_an_error(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = [3]
+    real_write = os.write
 
-    def writev(descriptor: int, parts: list[memoryview]) -> int:
+    def write(descriptor: int, data: memoryview) -> int:
         if not room[0]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        room[0] -= (written := os.write(descriptor, parts[0][: room[0]]))
+        room[0] -= (written := real_write(descriptor, data[: room[0]]))
         return written
 
-    monkeypatch.setattr(os, "writev", writev)
+    monkeypatch.setattr(os, "write", write)
     with pytest.raises(StagingError, match="No space left on device"):
         land(target, TREE)
     assert picture(tmp_path) == {}

@@ -61,7 +61,7 @@ class Networks:
         """The run is over: its holder is thrown away, off the run's critical path."""
         stock = self._stocks.get(network)
         if stock is not None and lease.holder is not None:
-            stock.used(lease.holder, discard=True)
+            stock.used(lease.holder)
 
     def forget_isolated(self) -> None:
         """Look again for the isolated network: somebody has removed it."""

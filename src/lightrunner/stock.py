@@ -135,13 +135,12 @@ class Stock(Generic[T]):
             raise waiter.outcome
         return waiter.outcome
 
-    def used(self, item: T, *, discard: bool) -> None:
-        """Its run is over. With `discard` it is removed, by the stock's own task, while the caller goes on."""
+    def used(self, item: T) -> None:
+        """Its run is over. It is discarded by the stock's own task, while the caller goes on."""
         if item not in self._in_use:  # The stock was torn down meanwhile, and took care of it.
             return
         self._in_use.remove(item)
-        if discard:
-            self._throw_away(item)
+        self._throw_away(item)
         if self._pauses:
             self._pauses.popleft().set()
         self._changed.unpark_all()

@@ -146,7 +146,7 @@ class WarmPool:
             raise
         finally:
             await warm.launch.remove()
-            self._stock.used(warm, discard=True)
+            self._stock.used(warm)
             if attendance is not None:
                 attendance.execution.finish(outcome)
         return result
@@ -192,25 +192,25 @@ class WarmPool:
         holder = None
         if self._can_hold and not self._stock.is_awaited:
             holder = await self._networks.holders.make(plan.network)
+
+        async def start(container_id: str) -> WarmContainer:
+            async with AsyncExitStack() as stack:
+                with _shell_needed(container_id):
+                    started = await stack.enter_async_context(
+                        start_container(self._engine, launch, container_id, attach=True, stdin=True)
+                    )
+                assert started.attached is not None
+                await _wait_at_gate(started.attached, nonce, container_id)
+                watched = [started.attached]
+                if holder is not None and launch.holder is holder:  # It is not, in a second attempt.
+                    attach = self._engine.container_attach(holder.container_id)
+                    with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach"):
+                        watched.append(await stack.enter_async_context(attach))
+                streams = stack.pop_all()
+            return WarmContainer(launch, holder, started, image.config, watched, streams)
+
         is_ready = False
         try:
-
-            async def start(container_id: str) -> WarmContainer:
-                async with AsyncExitStack() as stack:
-                    with _shell_needed(container_id):
-                        started = await stack.enter_async_context(
-                            start_container(self._engine, launch, container_id, attach=True, stdin=True)
-                        )
-                    assert started.attached is not None
-                    await _wait_at_gate(started.attached, nonce, container_id)
-                    watched = [started.attached]
-                    if holder is not None and launch.holder is holder:  # It is not, in a second attempt.
-                        attach = self._engine.container_attach(holder.container_id)
-                        with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach"):
-                            watched.append(await stack.enter_async_context(attach))
-                    streams = stack.pop_all()
-                return WarmContainer(launch, holder, started, image.config, watched, streams)
-
             # Not one of a block of prepared networks, which may end before the pool and would wait for it.
             lease = held(holder) if holder else await self._networks.lease(plan.network, prepared=False)
             warm = await launch.use_container(image, start, lease=lease)

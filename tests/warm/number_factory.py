@@ -81,7 +81,7 @@ async def use(stock: Stock[int], seconds: float = 0.0) -> int:
     """Wait for one, use it for so long, and give it up."""
     number = await stock.wait_take()
     await trio.sleep(seconds)
-    stock.used(number, discard=True)
+    stock.used(number)
     return number
 
 

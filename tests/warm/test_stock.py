@@ -14,7 +14,7 @@ async def test_it_is_full_when_its_block_begins_and_all_are_made_at_once(factory
         taken = take_all(stock)
         assert sorted(taken) == [0, 1, 2]
         for number in taken:
-            stock.used(number, discard=True)
+            stock.used(number)
 
 
 @jumping
@@ -47,19 +47,19 @@ async def test_the_refill_begins_after_the_delay_at_the_latest(factory: Factory)
         await trio.sleep(DELAY + MAKE + MOMENT)
         assert factory.attempts[1:] == [taken + DELAY]
         assert stock.take() is not None
-        stock.used(number, discard=True)
-        stock.used(1, discard=True)
+        stock.used(number)
+        stock.used(1)
 
 
 @jumping
 async def test_one_use_that_ends_begins_one_refill(factory: Factory) -> None:
     async with factory.stock(3) as stock:
         taken = take_all(stock)
-        stock.used(taken[0], discard=True)
+        stock.used(taken[0])
         await trio.sleep(MOMENT)
         assert len(factory.attempts) == 3 + 1
         for number in taken[1:]:
-            stock.used(number, discard=True)
+            stock.used(number)
 
 
 @jumping
@@ -82,7 +82,7 @@ async def test_for_who_waits_one_is_made_at_once(factory: Factory) -> None:
         second = await stock.wait_take()
         assert trio.current_time() - begin == MAKE
         for number in (first, second):
-            stock.used(number, discard=True)
+            stock.used(number)
 
 
 @jumping
@@ -121,7 +121,7 @@ async def test_a_newcomer_does_not_overtake_who_waits(factory: Factory) -> None:
             assert stock.take() is None
             await trio.sleep(MOMENT)
         assert stock.take() is None
-        stock.used(number, discard=True)
+        stock.used(number)
 
 
 @jumping
@@ -132,7 +132,7 @@ async def test_what_was_made_for_who_gave_up_is_not_kept_beyond_the_size(factory
             async with trio.open_nursery() as nursery:
                 for _ in range(6):
                     nursery.start_soon(stock.wait_take)
-        stock.used(number, discard=True)
+        stock.used(number)
         await trio.sleep(2 * DELAY)
         assert len(factory.existing) == 1
 

@@ -40,7 +40,7 @@ async def test_who_waits_gets_the_error_a_copy_each(factory: Factory) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(user)
-        stock.used(number, discard=True)
+        stock.used(number)
     assert len({id(error) for error in caught}) == 3
     assert all(error.to_dict() == BROKEN.to_dict() and error.__cause__ is BROKEN for error in caught)
 
@@ -61,7 +61,7 @@ async def test_it_is_tried_again_at_growing_intervals_and_logged_once(
         factory.failure = None
         await trio.sleep(10.0)
         assert stock.take() is not None
-        stock.used(next(iter(factory.existing)), discard=True)
+        stock.used(next(iter(factory.existing)))
 
 
 @jumping

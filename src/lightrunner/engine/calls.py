@@ -14,9 +14,9 @@ import trio
 from . import wire
 from .endpoint import Endpoint
 from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
-from .exchange import Exchange, Headers, open_exchange
+from .exchange import Exchange, open_exchange
 from .progress import ProgressDecoder, ProgressMessage
-from .transport import RequestBody, Response, Transport
+from .transport import Headers, RequestBody, Response, Transport
 
 MIN_API_VERSION: Final = (1, 40)
 """Docker 19.03. Nothing older is still maintained by anybody."""

@@ -27,6 +27,16 @@ RECEIVE_BYTES = 256 * 1024
 """One read of an upgraded connection: what a Unix socket holds. The daemon writes frames of up to 32 KiB; a reader that
 is slower than it takes several at once, for a quarter less time than with 64 KiB."""
 
+RequestBody = bytes | AsyncIterable[bytes]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+HEADERS: Headers = (
+    (b"Host", b"docker"),
+    # httpx would offer gzip, and the daemon would then compress archives: 50 MB/s where identity gives 300.
+    (b"Accept-Encoding", b"identity"),
+    (b"User-Agent", b"lightrunner"),
+)
+
 _SWITCHING_PROTOCOLS = 101
 _CLOSE_TIMEOUT = 5.0
 _LIMITS = httpx.Limits(
@@ -37,19 +47,11 @@ _LIMITS = httpx.Limits(
     keepalive_expiry=30.0,
 )
 _EXTENSIONS = {"timeout": {"connect": CONNECT_TIMEOUT, "read": None, "write": None, "pool": None}}
-_HEADERS = [
-    (b"Host", b"docker"),
-    # httpx would offer gzip, and the daemon would then compress archives: 50 MB/s where identity gives 300.
-    (b"Accept-Encoding", b"identity"),
-    (b"User-Agent", b"lightrunner"),
-]
 _CHUNKED = (b"Transfer-Encoding", b"chunked")
 
 # httpx has one class for what is no HTTP and for HTTP that was cut off; these are httpcore's and h11's words for the
 # latter. (A test holds them.)
 _CUT_OFF = ("Server disconnected", "peer closed connection", "peer unexpectedly closed")
-
-RequestBody = bytes | AsyncIterable[bytes]
 
 
 @contextmanager
@@ -256,7 +258,7 @@ class Transport:
         target: str,
         *,
         body: RequestBody | None = None,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
+        headers: Headers = (),
     ) -> AsyncGenerator[Response]:
         """Send a request and yield the response as soon as its head is there.
 
@@ -277,7 +279,7 @@ class Transport:
             request = httpx.Request(
                 method,
                 self.endpoint.url + target,
-                headers=[*_HEADERS, *headers, *([stream.header] if stream else ())],
+                headers=[*HEADERS, *headers, *([stream.header] if stream else ())],
                 stream=stream,
                 extensions=_EXTENSIONS,
             )

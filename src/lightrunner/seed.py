@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tarfile
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -14,12 +13,12 @@ from .engine import EngineClient, EngineNotFound, EngineResponseError
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
 from .rules.limits import VENV_MARKER
 from .rules.members import SEED_FOLDER_MODE, IgnoreRules, seed_file_mode
+from .rules.tarheader import BLOCK, file_header, folder_header
 from .rules.violation import RuleViolation
 
 _CHUNK_BYTES = 1024 * 1024
 """About as much is held at a time. Less or more of it is no faster."""
 
-_BLOCK = tarfile.BLOCKSIZE
 # A symlink in the place of a file that was listed is not followed, and a pipe in its place does not block.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ROOT_USERS = frozenset({"", "0", "root"})
@@ -111,18 +110,18 @@ def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = N
     """
     archive = bytearray()
     if folder is not None:
-        archive += _header(f"{folder}/", tarfile.DIRTYPE, SEED_FOLDER_MODE, 0, time.time())
+        archive += folder_header(f"{folder}/", mode=SEED_FOLDER_MODE, mtime=time.time())
     if source is not None:
         for path, name in _walk(source, rules):
             inside = f"{folder}/{name}" if folder is not None else name
             if name.endswith("/"):
-                archive += _header(inside, tarfile.DIRTYPE, SEED_FOLDER_MODE, 0, _modified(path))
+                archive += folder_header(inside, mode=SEED_FOLDER_MODE, mtime=_modified(path))
             else:
                 yield from _file(path, inside, archive)
             if len(archive) >= _CHUNK_BYTES:
                 yield bytes(archive)
                 archive.clear()
-    archive += bytes(2 * _BLOCK)
+    archive += bytes(2 * BLOCK)
     yield bytes(archive)
 
 
@@ -162,7 +161,8 @@ def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise SeedError(f"{path}: changed while it was read: it is not a file any more")
-        archive += _header(name, tarfile.REGTYPE, seed_file_mode(before.st_mode), before.st_size, before.st_mtime)
+        mode = seed_file_mode(before.st_mode)
+        archive += file_header(name, mode=mode, size=before.st_size, mtime=before.st_mtime)
         left = before.st_size
         while left:
             data = os.read(descriptor, min(left, _CHUNK_BYTES))
@@ -186,7 +186,7 @@ def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
         raise SeedError(f"{path}: {error.strerror}") from error
     finally:
         os.close(descriptor)
-    archive += bytes(-before.st_size % _BLOCK)
+    archive += bytes(-before.st_size % BLOCK)
 
 
 def _modified(path: str) -> float:
@@ -194,12 +194,3 @@ def _modified(path: str) -> float:
         return os.stat(path, follow_symlinks=False).st_mtime
     except OSError as error:
         raise SeedError(f"{path}: {error.strerror}") from error
-
-
-def _header(name: str, kind: bytes, mode: int, size: int, mtime: float) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    info.mode = mode
-    info.size = size
-    info.mtime = int(mtime)
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

@@ -1,12 +1,13 @@
 """Folders on the host that are copied into containers and out of them, and what a container sees of them."""
 
-import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
+
+from lightrunner import seed
+from lightrunner.rules.tarheader import file_header
 
 # One line for each path below the workdir, ended by NUL since a name may hold anything else.
 LISTING = "find . -mindepth 1 -print0"
@@ -54,13 +55,12 @@ def meddle(monkeypatch: pytest.MonkeyPatch, name: str, action: Callable[[], obje
     Returns a list in which the name is found afterwards, if it came to that.
     """
     met: list[str] = []
-    write_header = tarfile.TarInfo.tobuf
 
-    def tobuf(info: tarfile.TarInfo, *arguments: Any) -> bytes:
-        if info.name == name:
+    def header(inside: str, *, mode: int, size: int, mtime: float) -> bytes:
+        if inside == name:
             met.append(name)
             action()
-        return write_header(info, *arguments)
+        return file_header(inside, mode=mode, size=size, mtime=mtime)
 
-    monkeypatch.setattr(tarfile.TarInfo, "tobuf", tobuf)
+    monkeypatch.setattr(seed, "file_header", header)
     return met

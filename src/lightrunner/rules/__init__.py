@@ -8,6 +8,7 @@ This is the bottom of three floors (rules, engine, runner). Imports point downwa
     sizes.py       memory, cpus, gpus, time-outs: text -> numbers of the engine
     dockerfile.py  setup steps -> Dockerfile bytes and cache tag
     members.py     what may enter and leave by tar: names, kinds, modes, what a seed skips
+    tarheader.py   a file's name, mode, size and time -> its header in a tar archive
     tarstream.py   tar bytes -> members and their contents, incrementally
     gate.py        a warm container's gate, and what opens it: shell text
     pause.py       the program that holds a prepared network: ELF bytes

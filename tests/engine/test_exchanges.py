@@ -263,19 +263,20 @@ async def test_what_the_iterator_raises_comes_out_and_ends_the_connection() -> N
 
 
 async def test_a_daemon_that_reads_no_more_keeps_no_thread_and_can_be_left() -> None:
-    free = 0
+    chunks, free = Chunks(), 0
     async with (
         fake_daemon({"put_container_archive": never_reads}) as daemon,
         EngineClient(daemon.host) as client,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(client.put_container_archive, "c", "/", Chunks())
+        nursery.start_soon(client.put_container_archive, "c", "/", chunks)
         for _ in range(100):
             await trio.sleep(0.01)
             free += not thread_limiter().borrowed_tokens
         nursery.cancel_scope.cancel()
         cancelled = trio.current_time()
     assert free > 50
+    assert 4 <= chunks.taken <= 6, "some of it is made while nothing is taken, and not all"
     assert trio.current_time() - cancelled < 5
 
 

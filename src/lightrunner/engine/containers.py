@@ -205,8 +205,8 @@ class Containers:
         Args:
             container: its id or name.
             path: the folder.
-            body: the archive, whole or in pieces. A worker thread sends the pieces of an iterator by itself, which is
-                the fastest for much data; what an iterator raises comes out.
+            body: the archive, whole or in pieces. A worker thread iterates and sends, which is the fastest for much
+                data; up to 4 MiB are made ahead. What an iterator raises comes out.
             no_overwrite_dir_non_dir: refuse a folder in the place of a file, and a file in the place of a folder.
 
         Raises:

@@ -11,6 +11,7 @@ quarter of the time. A daemon that is silent keeps no thread; a cancellation tak
 
 import select
 import socket
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -24,6 +25,10 @@ from .transport import CONNECT_TIMEOUT, HEADERS, RECEIVE_BYTES, Headers
 
 _SILENCE: Final = 0.1
 """Seconds in which nothing moves, after which a thread is given back, and the event loop waits."""
+
+_AHEAD_BYTES: Final = 4 * 1024 * 1024
+"""As much of a body is made while the daemon takes none. It takes some 60 ms to begin with an archive (20.10), in which
+a processor would be idle: 3,000 small files took a tenth less time. Twice as much was no faster."""
 
 _LOOK_UP: Final = 1.0
 """Seconds between two looks whether a daemon that takes no more of a request has answered it."""
@@ -46,7 +51,8 @@ class Exchange:
         self._endpoint = endpoint
         self._decoder = AnswerDecoder()
         self._received: list[memoryview] = []
-        self._unsent = memoryview(b"")
+        self._unsent: deque[memoryview] = deque()
+        self._unsent_bytes = 0
         self._head = Head(0, {})
 
     @property
@@ -84,7 +90,7 @@ class Exchange:
         while await trio.to_thread.run_sync(self._send, pieces, limiter=thread_limiter()):
             with trio.move_on_after(_LOOK_UP):
                 await trio.lowlevel.wait_writable(self._socket)
-            if self._is_readable():
+            if self._is_ready(select.POLLIN):
                 return
 
     async def receive_head(self) -> None:
@@ -115,19 +121,26 @@ class Exchange:
         return False
 
     def _send(self, pieces: Iterator[bytes]) -> bool:
-        """Send on until all is sent or nothing is taken; True where more is to be sent."""
+        """Send on until all is sent or nothing is taken for a while; True where more is to be sent."""
         while True:
-            if not self._unsent:
-                self._unsent = memoryview(next(pieces, b""))
-                if not self._unsent:
-                    return False
             trio.from_thread.check_cancelled()
+            ahead = self._unsent_bytes < _AHEAD_BYTES and not (self._unsent and self._is_ready(select.POLLOUT))
+            if ahead and (made := next(pieces, b"")):
+                self._unsent.append(memoryview(made))
+                self._unsent_bytes += len(made)
+                continue
+            if not self._unsent:
+                return False
             try:
-                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+                sent = self._socket.send(self._unsent[0])
             except TimeoutError:
                 return True
             except OSError:  # It has answered and gone: a refusal does not wait for the rest.
                 return False
+            self._unsent_bytes -= sent
+            self._unsent[0] = self._unsent[0][sent:]
+            if not self._unsent[0]:
+                self._unsent.popleft()
 
     def _read(self) -> bytes | None:
         """What has come; None where nothing comes for a while."""
@@ -156,9 +169,9 @@ class Exchange:
         received, self._received = self._received, []
         return received
 
-    def _is_readable(self) -> bool:
+    def _is_ready(self, event: int) -> bool:
         poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
+        poll.register(self._socket, event)
         return bool(poll.poll(0))
 
 

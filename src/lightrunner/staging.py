@@ -93,8 +93,8 @@ class Staging:
             if not self._done:
                 self._remove_target()
 
-    def feed(self, chunks: Iterable[bytes | memoryview]) -> None:
-        """Stage more of the archive."""
+    def feed(self, chunks: Iterable[bytes | memoryview]) -> bool:
+        """Stage more of the archive; True: that was all of it."""
         beginning = ""  # The member whose file or folder is being made.
         try:
             for chunk in chunks:
@@ -112,6 +112,7 @@ class Staging:
         except OSError as error:
             what = shown_name(beginning) if beginning else self._file_name
             raise StagingError(f"{what}: {error.strerror or error}") from error
+        return self._decoder.is_complete
 
     def land(self) -> None:
         """The archive is complete: look for conflicts, then rename everything in."""

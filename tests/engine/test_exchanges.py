@@ -25,16 +25,22 @@ CHUNKED = pytest.mark.parametrize("chunked", [True, False])
 
 
 class Consumer:
-    """Joins what it is called with."""
+    """Joins what it is called with, and has enough after so many calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, enough: int = 0) -> None:
         self.content = b""
         self.calls = 0
+        self.enough = enough
 
-    def __call__(self, pieces: Sequence[memoryview]) -> None:
+    def __call__(self, pieces: Sequence[memoryview]) -> bool:
         """Take the next pieces."""
         self.content += b"".join(pieces)
         self.calls += 1
+        return self.calls == self.enough
+
+
+def discard(_: Sequence[memoryview]) -> None:
+    """Consume it."""
 
 
 async def drained(stream: ArchiveStream) -> bytes:
@@ -99,6 +105,16 @@ async def test_what_was_received_before_is_not_drained_again() -> None:
         assert await drained(stream) == b"two"
 
 
+async def test_no_more_is_read_than_is_needed() -> None:
+    consumer = Consumer(enough=3)
+    async with fake_daemon({"container_archive": endless}) as daemon, EngineClient(daemon.host) as client:
+        async with client.container_archive("c", "/", chunked=False) as stream:
+            with trio.fail_after(10):
+                await stream.drain(consumer)
+        assert consumer.calls == 3
+        await wait_until(lambda: daemon.open_connections == 1)
+
+
 async def test_a_silent_daemon_keeps_no_thread() -> None:
     consumer = Consumer()
     async with (
@@ -122,7 +138,7 @@ async def test_many_transfers_leave_threads_for_others() -> None:
 
         async def transfer() -> None:
             async with client.container_archive("c", "/", chunked=False) as stream:
-                await stream.drain(len)
+                await stream.drain(discard)
 
         async with trio.open_nursery() as nursery:
             for _ in range(50):
@@ -184,7 +200,7 @@ async def test_a_cancelled_drain_ends_soon(answer: Answer) -> None:
     async with fake_daemon({"container_archive": answer}) as daemon, EngineClient(daemon.host) as client:
         with trio.move_on_after(2 * SILENCE) as scope:
             async with client.container_archive("c", "/", chunked=False) as stream:
-                await stream.drain(len)
+                await stream.drain(discard)
         assert scope.cancelled_caught
         assert trio.current_time() - scope.deadline < 5
         await client.system_info()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lightrunner.rules.tarstream import Kind, Member, TarDecoder
 
 from .encoders import END, archive, padded, pax, tar_block, tar_record
-from .feeding import assert_decodes
+from .feeding import assert_decodes, every_way
 from .strategies import chunked, tar_members
 from .untar import untar, untar_one
 
@@ -168,6 +168,17 @@ def test_numbers_at_the_edge(mode: bytes, number: int) -> None:
 def test_one_block_of_zeros_ends_an_archive(end: bytes) -> None:
     assert untar([tar_block() + end]) == untar([tar_block() + END])
     assert untar([end]) == []
+
+
+def test_it_is_complete_with_the_second_block_of_its_end_mark() -> None:
+    data = tar_block(size=3) + padded(b"abc") + END
+    for chunks in every_way(data):
+        decoder = TarDecoder()
+        fed = 0
+        for chunk in chunks:
+            list(decoder.feed(chunk))
+            fed += len(chunk)
+            assert decoder.is_complete == (fed == len(data))
 
 
 @each_format

@@ -132,7 +132,7 @@ async def test_what_cannot_be_made_is_left_out(to: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        raw(CHUNKED_HEAD, b"%x\r\n%b\r\n" % (len(VALID), VALID)),
+        raw(CHUNKED_HEAD, b"%x\r\n%b\r\n" % (len(VALID) - 512, VALID[:-512])),
         raw(CHUNKED_HEAD, b"%x\r\n%b" % (len(VALID), VALID[:1500])),
         archive(VALID[:1500], cut=True),
         plain(VALID),
@@ -140,13 +140,29 @@ async def test_what_cannot_be_made_is_left_out(to: Path, name: str) -> None:
         plain(b'{"message":"out of order"}', status=500),
         plain(b"<html>", status=502, headers=path_stat()),
     ],
-    ids=["no last chunk", "cut within a chunk", "cut within", "no stat", "no JSON in the stat", "500", "502"],
+    ids=["half an end mark", "cut within a chunk", "cut within", "no stat", "no JSON in the stat", "500", "502"],
 )
 async def test_an_answer_that_is_none_is_an_error(to: Path, answer: Answer) -> None:
     before = picture(to.parent)
     entry = await extract_forged(answer, to)
     assert (entry.status, bool(entry.error)) == ("error", True)
     assert picture(to.parent) == before
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_the_end_of_an_answer_is_not_waited_for(to: Path, *, hangs_up: bool) -> None:
+    async def answer(request: Request) -> None:
+        await request.receive_body()
+        await request.send(CHUNKED_HEAD)
+        await request.send(b"%x\r\n%b" % (len(VALID), VALID))
+        request.hang_up = hangs_up
+        if not hangs_up:
+            await trio.sleep_forever()
+
+    with trio.fail_after(10):
+        entry = await extract_forged(answer, to)
+    assert (entry.status, entry.bytes) == ("ok", len(VALID))
+    assert names(to) == {"a", "b", "kept", "waiting"}
 
 
 async def test_an_archive_without_end_meets_the_cap(to: Path) -> None:

@@ -39,11 +39,12 @@ the look-up of a host's name, or the removal of what a cancelled run has staged.
 
 _threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("lightrunner-exchange-threads")
 
-Consume = Callable[[Sequence[memoryview]], object]
+Consume = Callable[[Sequence[memoryview]], bool | None]
+"""Takes the next pieces of a body; True: that was all that it needs."""
 
 
 class Exchange:
-    """A call that was made. `receive_some` reads the body of its answer, or `drain` all of it."""
+    """A call that was made. `receive_some` reads the body of its answer piece by piece, or `drain` in one go."""
 
     def __init__(self, sock: socket.socket, operation: str, endpoint: Endpoint) -> None:
         self._socket = sock
@@ -71,7 +72,7 @@ class Exchange:
         return b"".join(self._take())
 
     async def drain(self, consume: Consume) -> None:
-        """Hand the body to `consume` as it comes, in the thread that reads it."""
+        """Hand the body to `consume` as it comes, in the thread that reads it, until it ends or has what it needs."""
         received = self._take()
         while await trio.to_thread.run_sync(self._drain, received, consume, limiter=thread_limiter()):
             received = []
@@ -108,16 +109,14 @@ class Exchange:
         return data is None or self._decode(data)
 
     def _drain(self, received: Sequence[memoryview], consume: Consume) -> bool:
-        """Read on until the answer ends or nothing comes; True where more is to come."""
-        if received:
-            consume(received)
-        while not self._decoder.ended:
+        """Read on until nothing more is needed or nothing comes; True where more is to come."""
+        while not (received and consume(received)) and not self._decoder.ended:
             trio.from_thread.check_cancelled()
             data = self._read()
             if data is None:
                 return True
-            if self._decode(data) and self._received:
-                consume(self._take())
+            self._decode(data)
+            received = self._take()
         return False
 
     def _send(self, pieces: Iterator[bytes]) -> bool:

@@ -83,6 +83,12 @@ class TarDecoder:
         self._content = 0  # Bytes of the current content that are still to come,
         self._padding = 0  # and of the zeros that fill its last block.
         self._ended = False
+        self._end_bytes = 0  # That came behind the end mark's first block.
+
+    @property
+    def is_complete(self) -> bool:
+        """All of an archive has come, with both blocks of its end mark."""
+        return self._end_bytes >= BLOCK
 
     def feed(self, data: bytes | memoryview) -> Iterator[Member | memoryview]:
         """Yield what `data` completes. The views are valid as long as the caller keeps `data` unchanged."""
@@ -114,6 +120,8 @@ class TarDecoder:
                 member = self._header(block)
                 if member is not None:
                     yield member
+        if self._ended:
+            self._end_bytes += len(view) - at
 
     def close(self) -> None:
         """The archive's bytes are all there. What follows its end mark is ignored, as tar does."""
@@ -122,7 +130,7 @@ class TarDecoder:
 
     def _header(self, block: bytes) -> Member | None:
         if block == _ZEROS:
-            # The end is two blocks of zeros. One is taken for it too, as by Go's and GNU's readers.
+            # The end is two blocks of zeros. One alone is taken for it too, as by Go's and GNU's readers.
             if self._overrides:
                 raise TarError("the archive ends behind a record that describes a member to come")
             self._ended = True

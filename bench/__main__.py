@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 
 from .cases import CASES
+from .disk import Disk, fresh_disk
 from .machine import describe
 from .plots import plot
 from .report import Report, case_lines
@@ -21,11 +22,11 @@ from .stage import engine_at, open_stage
 _RESULTS = Path(__file__).parent / "results"
 
 
-async def run(host: str, names: Sequence[str], *, quick: bool, seed: int, folder: Path) -> Report:
+async def run(host: str, disk: Disk, names: Sequence[str], *, quick: bool, seed: int, folder: Path) -> Report:
     """Measure the cases and write the report, anew after each of them: an interrupted run has what it had."""
     rng = random.Random(seed)  # noqa: S311 - an order, not a secret
-    async with open_stage(host, quick=quick) as stage:
-        report = Report(where=describe(host), missing=stage.missing, quick=quick)
+    async with open_stage(host, disk.folder, quick=quick) as stage:
+        report = Report(where=describe(host) | {"disk": disk.kind}, missing=stage.missing, quick=quick)
         for name, why in stage.missing.items():
             print(f"missing: {name}: {why}")
         for name in names:
@@ -53,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = _RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     names: list[str] = options.case or list(CASES)
     folder.mkdir(parents=True)
-    with engine_at(options.host) as host:
-        measuring = partial(run, host, names, quick=options.quick, seed=options.seed, folder=folder)
+    with fresh_disk() as disk, engine_at(options.host, disk.folder) as host:
+        measuring = partial(run, host, disk, names, quick=options.quick, seed=options.seed, folder=folder)
         report = trio.run(measuring)
     missed = [f"{case.name}: {it.goal}" for case in report.cases for it in case.verdicts if not it.met]
     print(f"goals missed: {len(missed)}", *missed, sep="\n  ")

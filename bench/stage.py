@@ -72,8 +72,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(host: str, *, quick: bool) -> AsyncGenerator[Stage]:
-    """Set everything up, and tidy it all away."""
+async def open_stage(host: str, disk: Path, *, quick: bool) -> AsyncGenerator[Stage]:
+    """Set everything up, with folders below `disk`, and tidy it all away."""
     raw = RawEngine(host)
     with ExitStack() as stack:
         image = ensure_busybox(raw)
@@ -81,23 +81,23 @@ async def open_stage(host: str, *, quick: bool) -> AsyncGenerator[Stage]:
         stack.callback(floor.close)
         async with DockerRunner(host=host) as runner:
             stage = Stage(host=host, image=image, quick=quick, runner=runner, floor=floor)
-            _make_places(stage, stack)
+            _make_places(stage, stack, disk)
             _invite_all(stage, stack)
             yield stage
 
 
 @contextmanager
-def engine_at(host: str | None) -> Generator[str]:
-    """The engine to measure: the given one, or a private one that nobody else uses."""
+def engine_at(host: str | None, disk: Path) -> Generator[str]:
+    """The engine to measure: the given one, or a private one that nobody else uses, with its data below `disk`."""
     if host is not None:
         yield host
         return
-    with PrivateEngine() as engine:
+    with PrivateEngine(extra_args=[f"--data-root={disk}/engine"]) as engine:
         yield engine.host
 
 
-def _make_places(stage: Stage, stack: ExitStack) -> None:
-    stage.places["disk"] = stack.enter_context(_folder(None))
+def _make_places(stage: Stage, stack: ExitStack, disk: Path) -> None:
+    stage.places["disk"] = stack.enter_context(_folder(disk))
     if _MEMORY_DISK.is_dir():
         stage.places["tmpfs"] = stack.enter_context(_folder(_MEMORY_DISK))
     else:
@@ -128,7 +128,7 @@ def _invite(stage: Stage, stack: ExitStack, name: str, make: Callable[[], P]) ->
 
 
 @contextmanager
-def _folder(parent: Path | None) -> Generator[Path]:
+def _folder(parent: Path) -> Generator[Path]:
     path = Path(tempfile.mkdtemp(prefix="lightrunner-bench-", dir=parent))
     try:
         yield path

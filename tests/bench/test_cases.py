@@ -1,5 +1,7 @@
 """Every case can be made, and its goals and curves speak of contenders that there are."""
 
+from pathlib import Path
+
 import pytest
 
 from bench.cases import CASES
@@ -11,9 +13,9 @@ CHEAP = [name for name in CASES if not name.startswith(("transfer", "small-files
 
 
 @pytest.mark.usefixtures("daemon_clean")
-async def test_goals_and_curves_are_about_those_who_take_part(engine_host: str) -> None:
+async def test_goals_and_curves_are_about_those_who_take_part(engine_host: str, tmp_path: Path) -> None:
     """All on one stage, which takes a second to set up."""
-    async with open_stage(engine_host, quick=True) as stage:
+    async with open_stage(engine_host, tmp_path, quick=True) as stage:
         for name in CHEAP:
             async with CASES[name](stage) as case:
                 assert case.name == name

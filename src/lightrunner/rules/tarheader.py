@@ -47,6 +47,6 @@ def _header(name: str, kind: bytes, mode: int, size: int, mtime: int) -> bytes:
 def block_sum(block: bytes) -> int:
     """The sum of a block's bytes, ten times as fast as `sum`.
 
-    Adler-32's lower half is 1 and the sum of all bytes, modulo 65,521 (RFC 1950), which a block of ASCII does not reach.
+    Adler-32's lower half is 1 and the sum of all bytes, modulo 65,521 (RFC 1950), which no block of ASCII reaches.
     """
     return (adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)

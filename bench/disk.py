@@ -45,7 +45,7 @@ def fresh_disk() -> Generator[Disk]:
         try:
             yield Disk(disk, "ext4 of its own, with a journal")
         finally:
-            _run("umount", str(disk))
+            _run("umount", "--lazy", str(disk))  # A program of the engine may be about to end.
 
 
 def _mount(image: Path, disk: Path) -> None:

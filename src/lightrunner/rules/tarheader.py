@@ -13,9 +13,9 @@ from zlib import adler32
 BLOCK: Final = 512
 _FIELDS: Final = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 8s 247x")
 """Name, mode, user, group, size, time, checksum, kind, link and magic."""
-_CHECKSUM: Final = slice(148, 156)
+CHECKSUM: Final = slice(148, 156)
+_BLANKS: Final = sum(b" " * 8)
 _ROOT: Final = b"0000000"
-_BLANK: Final = b" " * 8  # What the checksum's own field counts as.
 _GNU: Final = b"ustar  "
 _MAX_NAME_BYTES: Final = 100
 _MAX_OCTAL: Final = 0o77777777777
@@ -39,9 +39,14 @@ def _header(name: str, kind: bytes, mode: int, size: int, mtime: int) -> bytes:
         info.type, info.mode, info.size, info.mtime = kind, mode, size, mtime
         return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
     block = _FIELDS.pack(
-        raw_name, b"%07o" % mode, _ROOT, _ROOT, b"%011o" % size, b"%011o" % mtime, _BLANK, kind, b"", _GNU
+        raw_name, b"%07o" % mode, _ROOT, _ROOT, b"%011o" % size, b"%011o" % mtime, b"", kind, b"", _GNU
     )
-    return b"%b%06o\0 %b" % (block[: _CHECKSUM.start], block_sum(block), block[_CHECKSUM.stop :])
+    return b"%b%06o\0 %b" % (block[: CHECKSUM.start], header_checksum(block), block[CHECKSUM.stop :])
+
+
+def header_checksum(block: bytes) -> int:
+    """What a header's checksum has to be, whatever is there: its own field counts as blanks."""
+    return block_sum(block) - sum(block[CHECKSUM]) + _BLANKS
 
 
 def block_sum(block: bytes) -> int:

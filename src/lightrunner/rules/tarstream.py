@@ -18,12 +18,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .limits import MAX_TAR_EXTENSION_BYTES
-from .tarheader import BLOCK, block_sum
+from .tarheader import BLOCK, CHECKSUM, header_checksum
 
 _ZEROS = bytes(BLOCK)
-_BLANK_CHECKSUM = sum(b" " * 8)
 _SIZE = slice(124, 136)
-_CHECKSUM = slice(148, 156)
 _KIND = slice(156, 157)
 _FIELDS = struct.Struct("100s 8s 28x 12s 9x 100s 8s 80x 155s 12x")
 """Name, mode, time, link, magic and prefix; a third less time than six slices."""
@@ -135,7 +133,7 @@ class TarDecoder:
                 raise TarError("the archive ends behind a record that describes a member to come")
             self._ended = True
             return None
-        if block_sum(block) - sum(block[_CHECKSUM]) + _BLANK_CHECKSUM != _number(block[_CHECKSUM]):
+        if _number(block[CHECKSUM]) != header_checksum(block):
             raise TarError("a header's checksum is wrong")
         kind_byte = block[_KIND]
         size = _number(block[_SIZE])

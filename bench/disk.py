@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tools.private_engine import search_path
+
 _BYTES = 8 << 30
 """As much as may be written; what is not written takes no room."""
 _CLONE_NEWNS = 0x20000  # linux/sched.h
@@ -33,32 +35,32 @@ def fresh_disk() -> Generator[Disk]:
     The calling thread, with the threads and processes that it starts, is in a mount namespace of its own from then on.
     """
     with tempfile.TemporaryDirectory(prefix="lightrunner-bench-") as folder:
-        disk, image = Path(folder, "disk"), Path(folder, "image")
+        disk = Path(folder, "disk")
         disk.mkdir()
+        own = _mount(Path(folder, "image"), disk)
         try:
-            _mount(image, disk)
-        except (OSError, subprocess.CalledProcessError):
-            yield Disk(disk, "the machine's own")
-            return
+            yield Disk(disk, "ext4 of its own, with a journal" if own else "the machine's own")
         finally:
-            image.unlink(missing_ok=True)  # It is there as long as it is mounted: not even SIGKILL leaves it.
-        try:
-            yield Disk(disk, "ext4 of its own, with a journal")
-        finally:
-            _run("umount", "--lazy", str(disk))  # A program of the engine may be about to end.
+            if own:
+                _run("umount", "--lazy", str(disk))  # A program of the engine may be about to end.
 
 
-def _mount(image: Path, disk: Path) -> None:
-    with image.open("wb") as file:
-        file.truncate(_BYTES)
-    _run("mkfs.ext4", "-q", str(image))
-    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS):  # `os.unshare` came with Python 3.12.
-        raise OSError(ctypes.get_errno(), "unshare")
-    _run("mount", "--make-rprivate", "/")
-    _run("mount", "-o", "loop", str(image), str(disk))
+def _mount(image: Path, disk: Path) -> bool:
+    """Make the file system and mount it; False where that cannot be done."""
+    try:
+        with image.open("wb") as file:
+            file.truncate(_BYTES)
+        _run("mkfs.ext4", "-q", str(image))
+        if ctypes.CDLL(None).unshare(_CLONE_NEWNS):  # `os.unshare` came with Python 3.12.
+            return False
+        _run("mount", "--make-rprivate", "/")
+        _run("mount", "-o", "loop", str(image), str(disk))
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    finally:
+        image.unlink(missing_ok=True)  # It is there as long as it is mounted: not even SIGKILL leaves it.
+    return True
 
 
 def _run(*command: str) -> None:
-    # Not every root's PATH has where these programs are.
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PATH": path})
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PATH": search_path()})

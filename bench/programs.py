@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from tools.private_engine import search_path
+
 from .job import Job
 from .libraries import PeerMissingError
 
@@ -61,7 +63,7 @@ class Runc:
     def __init__(self, rootfs: Path, folder: Path) -> None:
         if os.geteuid() != 0:
             raise PeerMissingError("runc needs root")
-        if (program := shutil.which("runc", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")) is None:
+        if (program := shutil.which("runc", path=search_path())) is None:
             raise PeerMissingError("there is no runc")
         self._bundle = folder / "bundle"
         self._command = [program, "--root", str(folder / "state")]

@@ -183,11 +183,15 @@ class PrivateEngine:
 
     def _search_path(self) -> str:
         first = [str(self._binaries)] if self._binaries is not None else []
-        # dockerd, runc and iptables are in folders that not every root's PATH has.
-        return ":".join([*first, os.environ.get("PATH", ""), "/usr/sbin:/usr/bin:/sbin:/bin"])
+        return ":".join([*first, search_path()])
 
     def _log_tail(self) -> str:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+
+def search_path() -> str:
+    """PATH, and where dockerd, runc, iptables and mkfs are, which not every root's PATH has."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def answers(host: str) -> bool:

@@ -70,6 +70,24 @@ async def test_calls_that_are_all_in_flight_have_a_connection_each() -> None:
         assert daemon.open_connections <= KEPT
 
 
+async def test_connections_that_nobody_used_for_long_are_closed(mock_clock: trio.testing.MockClock) -> None:
+    async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                pending = await stack.enter_async_context(client.container_wait("c"))
+                await pending.result()
+        assert daemon.open_connections == 5
+        mock_clock.jump(29.0)
+        await client.system_info()
+        await trio.testing.wait_all_tasks_blocked()
+        assert daemon.open_connections == 5
+        mock_clock.jump(2.0)
+        await client.system_info()
+        await trio.testing.wait_all_tasks_blocked()
+        assert daemon.open_connections == 1
+        assert daemon.connections == 5
+
+
 async def test_first_calls_at_once_agree_on_one_version() -> None:
     async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
         await all_at_once(client.system_info, WAITS)

@@ -6,10 +6,11 @@ module.
 """
 
 import ssl
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from inspect import isasyncgen
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import httpx
 import trio
@@ -39,13 +40,10 @@ HEADERS: Headers = (
 
 _SWITCHING_PROTOCOLS = 101
 _CLOSE_TIMEOUT = 5.0
-_LIMITS = httpx.Limits(
-    max_connections=None,  # A run holds two long-lived connections: a cap would be a deadlock among many runs.
-    # Among more connections than this, busy ones included, httpcore keeps no idle one. It looks at all of them for each
-    # idle one, twice a call: with 200 idle ones left by a burst that took 42 ms, a new connection takes 0.2 ms.
-    max_keepalive_connections=20,
-    keepalive_expiry=30.0,
-)
+_MAX_IDLE_CONNECTIONS = 20
+_MAX_IDLE = 30.0
+"""Seconds."""
+_ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_MAX_IDLE)
 _EXTENSIONS = {"timeout": {"connect": CONNECT_TIMEOUT, "read": None, "write": None, "pool": None}}
 _CHUNKED = (b"Transfer-Encoding", b"chunked")
 
@@ -167,6 +165,7 @@ class Response:
         self._endpoint = endpoint
         self._body: AsyncIterator[bytes] | None = None
         self._stream = response.stream
+        self._ended = False
         self.status = response.status_code
 
     def header(self, name: str) -> str | None:
@@ -179,7 +178,9 @@ class Response:
         if self._body is None:
             self._body = aiter(self._stream)
         with _engine_errors(self._operation, self._endpoint):
-            return await anext(self._body, b"")
+            data = await anext(self._body, b"")
+        self._ended = not data
+        return data
 
     async def read(self, limit: int = MAX_BODY_BYTES) -> bytes:
         """The whole body.
@@ -212,8 +213,13 @@ class Response:
             raise EngineProtocolError(f"{self._operation}: the daemon did not upgrade the connection ({self.status})")
         return RawConnection(stream, self._operation, self._endpoint)
 
+    @property
+    def leaves_connection(self) -> bool:
+        """Whether the next request can have the connection: the body was read to its end."""
+        return self._ended and self.status != _SWITCHING_PROTOCOLS
+
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the body was not read to its end."""
+        """Let go of the connection; it is closed where the body was not read to its end."""
         with _engine_errors(self._operation, self._endpoint):
             await self._stream.aclose()
         if self._body is not None:
@@ -226,18 +232,27 @@ class Response:
                 return
 
 
+class _Idle(NamedTuple):
+    """A connection that nobody uses, and since when on trio's clock."""
+
+    http: httpx.AsyncHTTPTransport
+    since: float
+
+
 class Transport:
-    """Connections to one daemon. Use as ``async with``."""
+    """Connections to one daemon, as many as there are requests under way. Use as ``async with``.
+
+    Each is an httpx transport of its own. Behind one transport for all, httpcore looks at every connection twice a
+    call, polls each idle socket, and counts all for each idle one: with 8 runs at a time that was a sixth of
+    our processor time.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._http = httpx.AsyncHTTPTransport(
-            uds=endpoint.socket or None,
-            limits=_LIMITS,
-            # No TLS is spoken here. The default context would load the system's certificates, which takes 10 ms.
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            trust_env=False,
-        )
+        # No TLS is spoken here. The default context would load the system's certificates, which takes 10 ms.
+        self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._busy: set[httpx.AsyncHTTPTransport] = set()
+        self._idle: deque[_Idle] = deque()  # The one at the right was used last, and is used next.
 
     async def __aenter__(self) -> Self:
         return self
@@ -248,7 +263,9 @@ class Transport:
     async def aclose(self) -> None:
         """Close all connections."""
         with trio.move_on_after(_CLOSE_TIMEOUT, shield=True):
-            await self._http.aclose()
+            for http in [*self._busy, *(idle.http for idle in self._idle)]:
+                await http.aclose()
+        self._idle.clear()
 
     @asynccontextmanager
     async def open(
@@ -275,21 +292,50 @@ class Transport:
             EngineProtocolError: what came back is not HTTP.
         """
         stream = None if body is None else _RequestStream(body)
-        with _engine_errors(operation, self.endpoint):
-            request = httpx.Request(
-                method,
-                self.endpoint.url + target,
-                headers=[*HEADERS, *headers, *([stream.header] if stream else ())],
-                stream=stream,
-                extensions=_EXTENSIONS,
-            )
-            try:
-                response = Response(await self._http.handle_async_request(request), operation, self.endpoint)
-            finally:
-                if stream:
-                    await stream.aclose()
+        response = None
+        http = self._connection()
         try:
+            with _engine_errors(operation, self.endpoint):
+                request = httpx.Request(
+                    method,
+                    self.endpoint.url + target,
+                    headers=[*HEADERS, *headers, *([stream.header] if stream else ())],
+                    stream=stream,
+                    extensions=_EXTENSIONS,
+                )
+                try:
+                    response = Response(await http.handle_async_request(request), operation, self.endpoint)
+                finally:
+                    if stream:
+                        await stream.aclose()
             yield response
         finally:
             with trio.move_on_after(_CLOSE_TIMEOUT, shield=True):
+                await self._let_go(http, response)
+
+    def _connection(self) -> httpx.AsyncHTTPTransport:
+        """One that nobody uses; httpx connects where it is a new one, or was closed by the daemon meanwhile."""
+        if self._idle:
+            http = self._idle.pop().http
+        else:
+            http = httpx.AsyncHTTPTransport(
+                uds=self.endpoint.socket or None, limits=_ONE_CONNECTION, verify=self._no_tls, trust_env=False
+            )
+        self._busy.add(http)
+        return http
+
+    async def _let_go(self, http: httpx.AsyncHTTPTransport, response: Response | None) -> None:
+        """Keep the connection for the next request, or close it; and close what was kept in vain."""
+        surplus = [http]
+        try:
+            if response is not None:
                 await response.aclose()
+                if response.leaves_connection and len(self._idle) < _MAX_IDLE_CONNECTIONS:
+                    surplus.clear()
+                    self._idle.append(_Idle(http, trio.current_time()))
+        finally:
+            self._busy.discard(http)
+            while self._idle and self._idle[0].since < trio.current_time() - _MAX_IDLE:
+                surplus.append(self._idle.popleft().http)
+            for closing in surplus:
+                await closing.aclose()

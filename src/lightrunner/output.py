@@ -24,6 +24,9 @@ _PIECE_OVERHEAD_BYTES = 256
 _TURN = 0.01
 """Seconds of callbacks without a checkpoint, after which the reader gets its turn."""
 
+_LINES_UNTIL_LOOK = 32
+"""How many lines a quick callback gets between two looks at the clock, which takes as long as the callback."""
+
 
 class Capture:
     """The first bytes of one stream, and whether there were more."""
@@ -103,28 +106,47 @@ class Output:
         """Give each line to the callback, in order for each stream, until the output has ended and all is given."""
         streams: tuple[StreamName, ...] = ("stdout", "stderr")
         splitters = {stream: LineSplitter(make=partial(LogLine, stream)) for stream in streams}
+        deliverer = _Deliverer(on_log)
         while self._held or not self._ended:
             if not self._held:
                 await self._news.park()
+                deliverer.begin_turn()
                 continue
             piece = self._held.popleft()
             self._held_bytes -= _cost(piece)
             self._room.unpark_all()
-            await _call(on_log, splitters[piece.stream].feed(piece.data))
+            await deliverer.deliver(splitters[piece.stream].feed(piece.data))
         for splitter in splitters.values():
-            await _call(on_log, splitter.close())
+            await deliverer.deliver(splitter.close())
+        await trio.lowlevel.checkpoint()
 
 
-async def _call(on_log: LogCallback, lines: list[LogLine]) -> None:
-    turn_ends = time.monotonic() + _TURN
-    for line in lines:
-        outcome = on_log(line)
-        if outcome is not None and inspect.isawaitable(outcome):
-            await outcome
-        if time.monotonic() >= turn_ends:
-            await trio.lowlevel.checkpoint()
-            turn_ends = time.monotonic() + _TURN
-    await trio.lowlevel.checkpoint()
+class _Deliverer:
+    """Calls back in turns: quick callbacks share one checkpoint, slow ones have one each."""
+
+    def __init__(self, on_log: LogCallback) -> None:
+        self._on_log = on_log
+        self.begin_turn()
+
+    def begin_turn(self) -> None:
+        """The other tasks had theirs."""
+        self._turn_ends = time.monotonic() + _TURN
+        self._until_look = 1
+
+    async def deliver(self, lines: list[LogLine]) -> None:
+        """Give each line to the callback."""
+        at = 0
+        while at < len(lines):
+            for line in lines[at : at + self._until_look]:
+                outcome = self._on_log(line)
+                if outcome is not None and inspect.isawaitable(outcome):
+                    await outcome
+            at += self._until_look
+            if time.monotonic() >= self._turn_ends:
+                await trio.lowlevel.checkpoint()
+                self.begin_turn()
+            else:
+                self._until_look = min(2 * self._until_look, _LINES_UNTIL_LOOK)
 
 
 def _cost(piece: OutputPiece) -> int:

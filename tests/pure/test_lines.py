@@ -76,6 +76,18 @@ def test_a_long_line_comes_in_pieces(line: str, parts: list[str], last: list[byt
     assert_decodes(split, b"".join([line.encode(), *last]), pieces)
 
 
+@pytest.mark.parametrize(
+    "lengths",
+    [(511, 3), (512, 0, 3), (513, 512, 511), (600, 0, 0, 2), (0, 600), (5000, 5000, 1, 5000), (3, MAX_LINE_BYTES, 3)],
+)
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_lines_of_all_lengths(lengths: Sequence[int], end: str) -> None:
+    """Lines behind a long one are looked for in another way than those behind a short one."""
+    lines = ["x" * length for length in lengths]
+    pieces = split([("\n".join(lines) + end).encode()], MAX_LINE_BYTES)
+    assert pieces == [Piece(line) for line in lines]
+
+
 def test_bytes_without_a_lead_are_cut_at_the_limit() -> None:
     assert_decodes(split, b"\x80" * 9, [Piece("\ufffd" * 8, partial=True), Piece("\ufffd")])
 

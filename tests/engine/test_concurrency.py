@@ -1,12 +1,12 @@
 """Many calls at once: no limit on connections turns into a deadlock, and none are left over."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 import trio
 
-from lightrunner.engine import EngineClient
+from lightrunner.engine import EngineClient, EngineNotFound, EngineResponseError
 from tests.engine.containers import created, run_to_exit, running
 from tests.fake_daemon import Request, fake_daemon, json_answer
 
@@ -71,11 +71,18 @@ async def test_calls_that_are_all_in_flight_have_a_connection_each() -> None:
 
 
 async def test_connections_that_nobody_used_for_long_are_closed(mock_clock: trio.testing.MockClock) -> None:
-    async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
-        async with AsyncExitStack() as stack:
-            for _ in range(5):
-                pending = await stack.enter_async_context(client.container_wait("c"))
-                await pending.result()
+    asked = 0
+
+    async def together(request: Request) -> None:
+        nonlocal asked
+        asked += 1
+        while asked % 5:
+            await trio.lowlevel.checkpoint()
+        await json_answer({})(request)
+
+    async with fake_daemon({"system_version": together}) as daemon, EngineClient(daemon.host) as client:
+        await client.system_ping()
+        await all_at_once(client.system_version, 5)
         assert daemon.open_connections == 5
         mock_clock.jump(29.0)
         await client.system_info()
@@ -95,15 +102,57 @@ async def test_first_calls_at_once_agree_on_one_version() -> None:
 
 
 async def test_calls_one_after_the_other_share_a_connection() -> None:
-    async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
+    refuse = json_answer({"message": "no such volume"}, status=404)
+    async with fake_daemon({"volume_delete": refuse}) as daemon, EngineClient(daemon.host) as client:
         for _ in range(10):
             await client.system_info()
             await client.container_start("c")
             await client.container_archive_info("c", "/")
             await client.put_container_archive("c", "/", b"tar")
-            async with client.container_wait("c") as pending:
-                await pending.result()
+            with pytest.raises(EngineNotFound):
+                await client.volume_delete("v")
         assert daemon.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{} and more",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: Close\r\n\r\n{}",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 500 Oh\r\nContent-Length: 1000000\r\n\r\n" + bytes(100_000),
+    ],
+)
+async def test_a_connection_that_is_of_no_more_use_is_not_used_again(answer: bytes) -> None:
+    async def say(request: Request) -> None:
+        await request.send(answer)
+        await trio.sleep_forever()
+
+    async with fake_daemon({"system_info": say}) as daemon, EngineClient(daemon.host) as client:
+        await client.system_ping()
+        for connections in range(1, 4):
+            with suppress(EngineResponseError):
+                await client.system_info()
+            await trio.testing.wait_all_tasks_blocked()
+            assert (daemon.connections, len(daemon.requests("system_info"))) == (connections, connections)
+
+
+async def test_a_call_that_is_cancelled_closes_its_connection() -> None:
+    async def say_nothing(request: Request) -> None:
+        async for _ in request.stream:
+            pass
+
+    async with fake_daemon({"system_info": say_nothing}) as daemon, EngineClient(daemon.host) as client:
+        await client.system_ping()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.system_info)
+            await trio.testing.wait_all_tasks_blocked()
+            assert daemon.requests("system_info")
+            nursery.cancel_scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert daemon.open_connections == 0
+        await client.system_version()
+        assert (daemon.connections, daemon.open_connections) == (2, 1)
 
 
 @pytest.mark.parametrize("tcp", [False, True])

@@ -18,9 +18,9 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def decode(chunks: Chunks) -> list[object]:
+def decode(chunks: Chunks, *, has_body: bool = True) -> list[object]:
     """Status, headers, body, and whether the body has ended; where it was cut says nothing."""
-    decoder = AnswerDecoder()
+    decoder = AnswerDecoder(has_body=has_body)
     body = b"".join(bytes(piece) for chunk in chunks for piece in decoder.feed(chunk))
     head = decoder.head
     return [head and head.status, head and head.headers, body, decoder.ended, decoder.until_close]
@@ -56,6 +56,35 @@ def test_no_body(head: bytes) -> None:
     assert decode([head + b"more"])[2:] == [b"", True, False]
 
 
+def test_the_answer_to_a_head_has_no_body() -> None:
+    data = HEAD + b"Content-Length: 5\r\n\r\n"
+    for chunks in ([data], [data[:20], data[20:]]):
+        assert decode(chunks, has_body=False) == [200, {"content-length": "5"}, b"", True, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "leaves"),
+    [
+        (HEAD + b"Content-Length: 2\r\n\r\nok", True),
+        (HEAD + b"Content-Length: 2\r\n\r\nok and more", False),
+        (HEAD + b"Content-Length: 3\r\n\r\nok", False),
+        (HEAD + b"Connection: keep-alive, Close\r\nContent-Length: 2\r\n\r\nok", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (HEAD + b"\r\nok", False),
+        (CHUNKED + b"2\r\nok\r\n0\r\n\r\n", True),
+        (CHUNKED + b"2\r\nok\r\n0\r\nTrailer: x\r\n\r\n", True),
+        (CHUNKED + b"2\r\nok\r\n0\r\n", False),
+    ],
+)
+def test_whether_it_leaves_the_connection(data: bytes, leaves: bool) -> None:  # noqa: FBT001 - a column of the table
+    for size in (1, len(data)):
+        decoder = AnswerDecoder()
+        for at in range(0, len(data), size):
+            decoder.feed(data[at : at + size])
+        assert decoder.leaves_connection is leaves
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -67,6 +96,8 @@ def test_no_body(head: bytes) -> None:
         (HEAD + b"Folded: a\r\n b\r\n", "not a header"),
         (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n", "the transfer coding 'gzip, chunked'"),
         (HEAD + b"Content-Length: -1\r\n\r\n", "not a length"),
+        (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", "two lengths"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\n\r\n", "a switch of protocols"),
         (HEAD + b"Content-Length: \xb2\r\n\r\n", "not a length"),
         (CHUNKED + b"-1\r\n", "not a chunk's size"),
         (CHUNKED + b"\r\n", "not a chunk's size"),
@@ -79,7 +110,14 @@ def test_what_is_no_answer(data: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [HEAD + b"A" * 65_536, HEAD + b"A: b\r\n" * 20_000, CHUNKED + b"1;" + b"x" * 4096, b"H" * 65_537]
+    "data",
+    [
+        HEAD + b"A" * 65_536,
+        HEAD + b"A: b\r\n" * 20_000,
+        CHUNKED + b"1;" + b"x" * 4096,
+        b"H" * 65_537,
+        CHUNKED + b"0\r\n" + b"A: b\r\n" * 1000,
+    ],
 )
 def test_what_has_no_end_is_not_collected(data: bytes) -> None:
     for size in (len(data), 1000):

@@ -1,7 +1,7 @@
 """Cancelling a run at its n-th checkpoint, for every n.
 
 The unit is a step of one of the run's tasks, as trio's scheduler counts them: between two steps a task waits, so that a
-cancellation before the n-th step takes effect at the checkpoint behind it. A run has about a hundred of them. (How many
+cancellation before the n-th step takes effect at the checkpoint behind it. A run has about sixty of them. (How many
 differs by a few from run to run: what a socket brings in one piece or in two is the daemon's choice.)
 """
 

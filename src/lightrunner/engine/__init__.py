@@ -6,9 +6,11 @@ endpoint.py    host, DOCKER_HOST and the usual sockets -> where the daemon is (p
 frames.py      multiplexed output, incrementally (pure)
 progress.py    pull, import and build streams, incrementally (pure)
 answers.py     an HTTP answer, incrementally (pure)
-transport.py   HTTP over a Unix socket or TCP: the one module that knows httpx
+connection.py  a connection, a request's head on it, an answer's bytes from it
+roundtrip.py   short calls, on connections that are kept
+exchange.py    calls with much data, in threads
+transport.py   what lasts or flows: the one module that knows httpx
 hijack.py      an attached container: output out, stdin in, half-close
-exchange.py    calls with much data, past httpx
 calls.py       how a call is made: version, status, progress
 containers.py  the containers' operations, one short method each
 images.py      the images' operations

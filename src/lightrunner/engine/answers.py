@@ -1,24 +1,27 @@
-"""An HTTP/1.1 answer, incrementally: for large bodies, of which each part counts.
+"""An HTTP/1.1 answer, incrementally.
 
 `AnswerDecoder.feed` takes the bytes of one connection and returns the pieces of the body, as views, so that nothing is
 copied. `head` is there as soon as it has arrived whole, and `ended` is true as soon as the body has; with `until_close`
-it ends where the connection does. `feed` raises `AnswerError` and nothing else, for what RFC 9112 does not allow, and
-for what no daemon sends: another transfer coding than chunked, a line without an end.
+it ends where the connection does. `leaves_connection` is true then if the next request can have the connection. `feed`
+raises `AnswerError` and nothing else, for what RFC 9112 does not allow, and for what no daemon sends: another transfer
+coding than chunked, a line without an end, a switch of protocols.
 
-Chunk extensions and trailers are skipped. What follows the answer is ignored: it was the last one of its connection.
+Chunk extensions and trailers are skipped. What follows the answer is ignored; the connection is of no more use.
 """
 
 import re
 from typing import Final, NamedTuple
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})( .*)?", re.DOTALL)
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})( .*)?", re.DOTALL)
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?", re.DOTALL)
 _MAX_HEAD_BYTES: Final = 64 * 1024
 """The daemon's own have 500 bytes. Go's client and h11 stop at 1 MiB and 100 KiB."""
 _MAX_SIZE_LINE_BYTES: Final = 4096  # Go's reader takes as much (net/http/internal, maxLineLength).
+_MAX_TRAILER_BYTES: Final = 4096
 _NO_CONTENT: Final = frozenset({204, 304})
+_SWITCHING_PROTOCOLS: Final = 101
 _INFORMATIONAL: Final = range(100, 200)
 
 
@@ -34,18 +37,26 @@ class Head(NamedTuple):
 
 
 class AnswerDecoder:
-    """Decodes one answer. Between two calls it holds less than one line, and its head."""
+    """Decodes one answer. Between two calls it holds less than one line, and its head.
 
-    def __init__(self) -> None:
+    Args:
+        has_body: False: it is the answer to a HEAD, which has the length of what is not sent.
+    """
+
+    def __init__(self, *, has_body: bool = True) -> None:
         self.head: Head | None = None
         self.ended = False
         self.until_close = False
+        self.leaves_connection = False
+        self._has_body = has_body
+        self._is_persistent = False  # It does not say that the connection is closed behind it.
         self._line = b""  # One that has not arrived whole.
         self._budget = _MAX_HEAD_BYTES  # What lines may still have: of the head, or of one chunk.
         self._status: int | None = None
         self._headers: dict[str, str] = {}
         self._chunked = False
         self._ends_chunk = False  # The next line is the empty one behind a chunk.
+        self._in_trailer = False  # The last chunk was there; what follows it ends with an empty line.
         self._left = 0  # Bytes of the chunk, or of the body, that are still to come.
 
     def feed(self, data: bytes) -> list[memoryview]:
@@ -74,11 +85,15 @@ class AnswerDecoder:
                 break
             self._take(data[at:end].removesuffix(b"\r"))
             at = end + 1
+        self.leaves_connection = self.ended and self._is_persistent and at == len(data)
         return pieces
 
     def _take(self, line: bytes) -> None:
         """A whole line, of the head or around a chunk."""
-        if self.head is not None:
+        if self._in_trailer:
+            self.ended = not line
+            self._budget -= len(line) + 1
+        elif self.head is not None:
             self._begin_chunk(line)
         elif self._status is None:
             self._begin_head(line)
@@ -91,25 +106,31 @@ class AnswerDecoder:
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
             raise AnswerError(f"{line[:80]!r} is not a status line")
-        self._status = int(match[1])
+        self._is_persistent = match[1] == b"1"
+        self._status = int(match[2])
         self._budget -= len(line)
 
     def _add_header(self, line: bytes) -> None:
         match = _HEADER.fullmatch(line)
         if match is None:
             raise AnswerError(f"{line[:80]!r} is not a header")
-        self._headers[match[1].decode().lower()] = match[2].decode("latin-1")
+        name, value = match[1].decode().lower(), match[2].decode("latin-1")
+        if self._headers.setdefault(name, value) != value and name == "content-length":
+            raise AnswerError("two lengths")
         self._budget -= len(line)
 
     def _end_head(self, status: int) -> None:
         headers, self._headers = self._headers, {}
+        if status == _SWITCHING_PROTOCOLS:
+            raise AnswerError("a switch of protocols that nobody asked for")
         if status in _INFORMATIONAL:
             self._status = None  # The answer itself is still to come.
             return
         self.head = Head(status, headers)
         self._budget = _MAX_SIZE_LINE_BYTES
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-        if status in _NO_CONTENT:
+        self._is_persistent = self._is_persistent and "close" not in headers.get("connection", "").lower()
+        if status in _NO_CONTENT or not self._has_body:
             self.ended = True
         elif coding is not None:
             if coding.lower() != "chunked":
@@ -133,5 +154,7 @@ class AnswerDecoder:
         if match is None:
             raise AnswerError(f"{line[:80]!r} is not a chunk's size")
         self._left = int(match[1], 16)
-        self._ends_chunk = True
-        self.ended = not self._left
+        self._ends_chunk = self._left > 0
+        self._in_trailer = not self._left
+        if self._in_trailer:
+            self._budget = _MAX_TRAILER_BYTES

@@ -12,11 +12,13 @@ from urllib.parse import urlencode
 import trio
 
 from . import wire
+from .connection import Headers
 from .endpoint import Endpoint
-from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
+from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
 from .exchange import Exchange, open_exchange
 from .progress import ProgressDecoder, ProgressMessage
-from .transport import Headers, RequestBody, Response, Transport
+from .roundtrip import Answer, RoundTrips
+from .transport import RequestBody, Response, Transport
 
 MIN_API_VERSION: Final = (1, 40)
 """Docker 19.03. Nothing older is still maintained by anybody."""
@@ -43,28 +45,28 @@ class Calls:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self._round_trips = RoundTrips(endpoint)
         self._transport = Transport(endpoint)
         self._version = ""
 
     async def aclose(self) -> None:
         """Close all connections."""
+        self._round_trips.close()
         await self._transport.aclose()
 
     async def ping(self) -> str:
         """The newest API version that the daemon speaks, asked for with a deadline."""
         try:
-            with trio.fail_after(PING_TIMEOUT):
-                async with self._open("system_ping", "GET", "/_ping", checked=False) as response:
-                    body = await response.read_up_to(1024)
+            with trio.fail_after(PING_TIMEOUT), self._noting_losses():
+                answer = await self._round_trips.make("system_ping", "GET", "/_ping")
         except trio.TooSlowError:
             reason = f"system_ping: {self.endpoint} did not answer within {PING_TIMEOUT:g} s"
             raise EngineUnreachable(reason) from None
         # Before the status: a daemon says its version with a refusal as well, and a web server's 404 is no daemon's.
-        version = response.header("api-version")
+        version = answer.headers.get("api-version")
         if version is None or _VERSION.fullmatch(version) is None:
             raise EngineProtocolError(f"system_ping: {self.endpoint} is no Docker daemon: Api-Version is {version!r}")
-        if response.status not in _GOOD_STATUSES:
-            raise response_error("system_ping", response.status, body)
+        _check("system_ping", answer.status, answer.body)
         return version
 
     async def call(
@@ -75,14 +77,18 @@ class Calls:
         *,
         query: Query | None = None,
         json: wire.Wire | None = None,
-        body: RequestBody | None = None,
+        body: bytes | None = None,
         headers: Headers = (),
     ) -> bytes:
-        """One call whose answer is read whole."""
+        """A short call of the agreed version, with its status checked; its answer's body."""
         if json is not None:
             body, headers = wire.encode(json), _JSON
-        async with self.stream(operation, method, path, query=query, body=body, headers=headers) as response:
-            return await response.read()
+        target = await self._target(path, query)
+        return (await self._call(operation, method, target, body=body, headers=headers)).body
+
+    async def head(self, operation: str, path: str, *, query: Query | None = None) -> Mapping[str, str]:
+        """As `call`, with the method HEAD; the answer's headers by their names in lower case."""
+        return (await self._call(operation, "HEAD", await self._target(path, query))).headers
 
     async def progress(
         self,
@@ -120,10 +126,13 @@ class Calls:
         body: RequestBody | None = None,
         headers: Headers = (),
     ) -> AsyncGenerator[Response]:
-        """A call of the agreed version, with its status checked."""
+        """A call of the agreed version whose answer lasts or flows, with its status checked."""
         target = await self._target(path, query)
-        async with self._open(operation, method, target, body=body, headers=headers) as response:
-            yield response
+        with self._noting_losses():
+            async with self._transport.open(operation, method, target, body=body, headers=headers) as response:
+                if response.status not in _GOOD_STATUSES:
+                    raise response_error(operation, response.status, await response.read_up_to(MAX_ERROR_BODY_BYTES))
+                yield response
 
     @asynccontextmanager
     async def exchange(
@@ -152,22 +161,13 @@ class Calls:
         arguments = _arguments(query) if query else ""
         return f"{target}?{arguments}" if arguments else target
 
-    @asynccontextmanager
-    async def _open(
-        self,
-        operation: str,
-        method: str,
-        target: str,
-        *,
-        body: RequestBody | None = None,
-        headers: Headers = (),
-        checked: bool = True,
-    ) -> AsyncGenerator[Response]:
+    async def _call(
+        self, operation: str, method: str, target: str, *, body: bytes | None = None, headers: Headers = ()
+    ) -> Answer:
         with self._noting_losses():
-            async with self._transport.open(operation, method, target, body=body, headers=headers) as response:
-                if checked and response.status not in _GOOD_STATUSES:
-                    raise response_error(operation, response.status, await response.error_body())
-                yield response
+            answer = await self._round_trips.make(operation, method, target, body=body, headers=headers)
+        _check(operation, answer.status, answer.body)
+        return answer
 
     @contextmanager
     def _noting_losses(self) -> Generator[None]:
@@ -190,15 +190,20 @@ class Calls:
                 f"the daemon at {self.endpoint} speaks API {_text(newest)}; {_text(MIN_API_VERSION)} or newer is needed"
             )
         if newest > MAX_API_VERSION:
-            async with self._open("system_version", "GET", "/version") as response:
-                reply = wire.decode(wire.SYSTEM_VERSION, "system_version", await response.read())
+            answer = await self._call("system_version", "GET", "/version")
+            reply = wire.decode(wire.SYSTEM_VERSION, "system_version", answer.body)
             newest = max(MAX_API_VERSION, _version(reply.min_api_version or _text(MAX_API_VERSION)))
         self._version = _text(newest)
         return self._version
 
 
+def _check(operation: str, status: int, body: bytes) -> None:
+    if status not in _GOOD_STATUSES:
+        raise response_error(operation, status, body)
+
+
 def _encode_dots(segment: re.Match[str]) -> str:
-    """Names as they are: httpx would resolve the dots, and an image called ``../containers/x`` would be a container."""
+    """Names as they are: who resolves dots, such as httpx, would take an image ``../containers/x`` for a container."""
     return segment[0].replace(".", "%2E")
 
 

@@ -14,6 +14,9 @@ from .transport import Response
 _UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"tcp"))
 _PATH_STAT = "x-docker-container-path-stat"
 
+_MAX_EXIT_BYTES = 64 * 1024
+"""What a wait answers has 40, or the daemon's sentence of why it could not."""
+
 WaitCondition = Literal["not-running", "next-exit", "removed"]
 
 
@@ -25,7 +28,7 @@ class PendingExit:
 
     async def result(self) -> wire.ContainerWaitResponse:
         """The exit code, as soon as the condition holds."""
-        return wire.decode(wire.CONTAINER_WAIT, "container_wait", await self._response.read())
+        return wire.decode(wire.CONTAINER_WAIT, "container_wait", await self._response.read_up_to(_MAX_EXIT_BYTES))
 
 
 class ArchiveStream:
@@ -168,9 +171,8 @@ class Containers:
             EngineNotFound: nothing is there.
         """
         target = f"/containers/{quote(container, safe='')}/archive"
-        async with self._calls.stream("container_archive_info", "HEAD", target, query={"path": path}) as response:
-            await response.read()  # There is none, but a connection is kept only where the end was seen.
-            return wire.decode_path_stat("container_archive_info", response.header(_PATH_STAT))
+        headers = await self._calls.head("container_archive_info", target, query={"path": path})
+        return wire.decode_path_stat("container_archive_info", headers.get(_PATH_STAT))
 
     @asynccontextmanager
     async def container_archive(
@@ -215,9 +217,13 @@ class Containers:
         """
         target = f"/containers/{quote(container, safe='')}/archive"
         query: Query = {"path": path, "noOverwriteDirNonDir": no_overwrite_dir_non_dir}
-        if isinstance(body, Iterator):
+        if isinstance(body, bytes):
+            await self._calls.call("put_container_archive", "PUT", target, query=query, body=body, headers=TAR)
+        elif isinstance(body, Iterator):
             async with self._calls.exchange(
-                "put_container_archive", "PUT", target, query=query, headers=TAR, body=body
+                "put_container_archive", "PUT", target, query=query, body=body, headers=TAR
             ):
                 return
-        await self._calls.call("put_container_archive", "PUT", target, query=query, body=body, headers=TAR)
+        else:
+            async with self._calls.stream("put_container_archive", "PUT", target, query=query, body=body, headers=TAR):
+                return

@@ -1,8 +1,7 @@
 """An exchange of much data, past httpx: one call, on a connection of its own.
 
 Through h11, httpcore and httpx each piece of an archive is 0.15 ms of work, which the event loop has no time for: to
-receive 200 MB took twice as long, and more than twice the processor time (seen on 20.10). Small answers come over
-connections that are kept, which is worth more to them.
+receive 200 MB took twice as long, and more than twice the processor time (seen on 20.10).
 
 A thread reads or writes the socket by itself, in turn with what it reads for or writes from: between an event loop at
 the socket and a thread at the files, the interpreter's lock and each piece change hands some thousand times, for a
@@ -18,10 +17,10 @@ from typing import Final
 
 import trio
 
-from .answers import AnswerDecoder, AnswerError, Head
+from .answers import AnswerDecoder, Head
+from .connection import RECEIVE_BYTES, Headers, connect, request_head, take_in
 from .endpoint import Endpoint
-from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
-from .transport import CONNECT_TIMEOUT, HEADERS, RECEIVE_BYTES, Headers
+from .errors import MAX_ERROR_BODY_BYTES, EngineUnreachable
 
 _SILENCE: Final = 0.1
 """Seconds in which nothing moves, after which a thread is given back, and the event loop waits."""
@@ -106,7 +105,9 @@ class Exchange:
             return False
         await trio.lowlevel.wait_readable(self._socket)
         data = self._read()
-        return data is None or self._decode(data)
+        if data is not None:
+            self._decode(data)
+        return True
 
     def _drain(self, received: Sequence[memoryview], consume: Consume) -> bool:
         """Read on until nothing more is needed or nothing comes; True where more is to come."""
@@ -150,19 +151,8 @@ class Exchange:
         except OSError as error:
             raise EngineUnreachable(f"{self._operation}: the connection to {self._endpoint} was lost") from error
 
-    def _decode(self, data: bytes) -> bool:
-        """Take in what was received; False at the end of an answer that has no other."""
-        if not data:
-            if self._decoder.until_close:
-                self._decoder.ended = True
-                return False
-            raise EngineUnreachable(f"{self._operation}: the connection to {self._endpoint} was lost in the answer")
-        try:
-            self._received = self._decoder.feed(data)
-        except AnswerError as error:
-            reason = f"{self._operation}: {self._endpoint} does not speak HTTP as agreed: {error}"
-            raise EngineProtocolError(reason) from error
-        return True
+    def _decode(self, data: bytes) -> None:
+        self._received = take_in(self._decoder, data, self._operation, self._endpoint)
 
     def _take(self) -> list[memoryview]:
         received, self._received = self._received, []
@@ -203,17 +193,13 @@ async def open_exchange(
         EngineUnreachable: there is no connection, or it was lost.
         EngineProtocolError: what came back is not HTTP.
     """
-    lines = (
-        b"%b %b HTTP/%b" % (method.encode(), target.encode(), b"1.1" if chunked else b"1.0"),
-        *(b"%b: %b" % header for header in (*HEADERS, *headers)),
-        b"Connection: close",
-        *((b"Transfer-Encoding: chunked",) if body is not None else ()),
-        b"\r\n",
-    )
-    stream = await _connect(endpoint, operation)
+    headers = (*headers, (b"Connection", b"close"))
+    if body is not None:
+        headers = (*headers, (b"Transfer-Encoding", b"chunked"))
+    stream = await connect(endpoint, operation)
     try:
         try:
-            await stream.send_all(b"\r\n".join(lines))
+            await stream.send_all(request_head(method, target, headers, version=b"1.1" if chunked else b"1.0"))
         except trio.BrokenResourceError as error:
             raise EngineUnreachable(f"{operation}: the connection to {endpoint} was lost") from error
         with socket.socket(fileno=stream.socket.detach()) as sock:
@@ -225,17 +211,6 @@ async def open_exchange(
             yield exchange
     finally:
         await trio.aclose_forcefully(stream)
-
-
-async def _connect(endpoint: Endpoint, operation: str) -> trio.SocketStream:
-    try:
-        with trio.fail_after(CONNECT_TIMEOUT):
-            if endpoint.socket:
-                return await trio.open_unix_socket(endpoint.socket)
-            return await trio.open_tcp_stream(endpoint.address, endpoint.port)
-    except (OSError, trio.TooSlowError) as error:
-        reason = str(error) or type(error).__name__
-        raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {reason}") from error
 
 
 def thread_limiter() -> trio.CapacityLimiter:

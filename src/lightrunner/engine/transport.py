@@ -1,49 +1,29 @@
-"""HTTP to the daemon: the one module that knows httpx.
+"""HTTP for what lasts or flows: attached streams, waits, logs, progress. The one module that knows httpx.
 
 httpx's transport is used directly, without its client: no redirects, cookies or proxies from the environment happen to
-a daemon's socket, and a call costs 0.53 ms where it cost 0.72 (both seen on 20.10). No httpx exception leaves this
-module.
+a daemon's socket, and a call costs 0.53 ms where it cost 0.72 (both seen on 20.10). Each has a connection of its own.
+No httpx exception leaves this module.
 """
 
 import ssl
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from inspect import isasyncgen
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol
 
 import httpx
 import trio
 
+from .connection import CONNECT_TIMEOUT, HEADERS, RECEIVE_BYTES, Headers
 from .endpoint import Endpoint
-from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
-
-CONNECT_TIMEOUT = 5.0
-"""Seconds for connecting. Reads have no time-out: waits, pulls and builds may be silent for hours."""
-
-MAX_BODY_BYTES = 64 * 1024 * 1024
-"""A response that is read whole: a daemon with ten thousand containers lists them in less."""
-
-RECEIVE_BYTES = 256 * 1024
-"""One read of an upgraded connection: what a Unix socket holds. The daemon writes frames of up to 32 KiB; a reader that
-is slower than it takes several at once, for a quarter less time than with 64 KiB."""
+from .errors import EngineProtocolError, EngineUnreachable
 
 RequestBody = bytes | AsyncIterable[bytes]
-Headers = tuple[tuple[bytes, bytes], ...]
-
-HEADERS: Headers = (
-    (b"Host", b"docker"),
-    # httpx would offer gzip, and the daemon would then compress archives: 50 MB/s where identity gives 300.
-    (b"Accept-Encoding", b"identity"),
-    (b"User-Agent", b"lightrunner"),
-)
 
 _SWITCHING_PROTOCOLS = 101
 _CLOSE_TIMEOUT = 5.0
-_MAX_IDLE_CONNECTIONS = 20
-_MAX_IDLE = 30.0
-"""Seconds."""
-_ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_MAX_IDLE)
+_LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
 _EXTENSIONS = {"timeout": {"connect": CONNECT_TIMEOUT, "read": None, "write": None, "pool": None}}
 _CHUNKED = (b"Transfer-Encoding", b"chunked")
 
@@ -165,46 +145,21 @@ class Response:
         self._endpoint = endpoint
         self._body: AsyncIterator[bytes] | None = None
         self._stream = response.stream
-        self._ended = False
         self.status = response.status_code
-
-    def header(self, name: str) -> str | None:
-        """A header's value; `None` where there is none."""
-        value: str | None = self._response.headers.get(name)
-        return value
 
     async def receive_some(self) -> bytes:
         """The next bytes of the body, as they come; none at its end."""
         if self._body is None:
             self._body = aiter(self._stream)
         with _engine_errors(self._operation, self._endpoint):
-            data = await anext(self._body, b"")
-        self._ended = not data
-        return data
-
-    async def read(self, limit: int = MAX_BODY_BYTES) -> bytes:
-        """The whole body.
-
-        Raises:
-            EngineProtocolError: where it is longer than `limit` bytes.
-        """
-        body = await self.read_up_to(limit + 1)
-        if len(body) > limit:
-            raise EngineProtocolError(f"{self._operation}: an answer of more than {limit} bytes")
-        return body
+            return await anext(self._body, b"")
 
     async def read_up_to(self, limit: int) -> bytes:
-        """The body's first bytes, about `limit` at most; the rest is not read."""
-        parts: list[bytes] = []
-        size = 0
-        while size < limit and (part := await self.receive_some()):
-            parts.append(part)
-            size += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def error_body(self) -> bytes:
-        """The body of a refusal, capped."""
-        return (await self.read_up_to(MAX_ERROR_BODY_BYTES))[:MAX_ERROR_BODY_BYTES]
+        """The body's first bytes, `limit` at most; the rest is not read."""
+        body = b""
+        while len(body) < limit and (part := await self.receive_some()):
+            body += part
+        return body[:limit]
 
     def upgraded(self) -> RawConnection:
         """The raw connection behind a 101."""
@@ -213,13 +168,8 @@ class Response:
             raise EngineProtocolError(f"{self._operation}: the daemon did not upgrade the connection ({self.status})")
         return RawConnection(stream, self._operation, self._endpoint)
 
-    @property
-    def leaves_connection(self) -> bool:
-        """Whether the next request can have the connection: the body was read to its end."""
-        return self._ended and self.status != _SWITCHING_PROTOCOLS
-
     async def aclose(self) -> None:
-        """Let go of the connection; it is closed where the body was not read to its end."""
+        """Let go of it."""
         with _engine_errors(self._operation, self._endpoint):
             await self._stream.aclose()
         if self._body is not None:
@@ -232,40 +182,19 @@ class Response:
                 return
 
 
-class _Idle(NamedTuple):
-    """A connection that nobody uses, and since when on trio's clock."""
-
-    http: httpx.AsyncHTTPTransport
-    since: float
-
-
 class Transport:
-    """Connections to one daemon, as many as there are requests under way. Use as ``async with``.
-
-    Each is an httpx transport of its own. Behind one transport for all, httpcore looks at every connection twice a
-    call, polls each idle socket, and counts all for each idle one: with 8 runs at a time that was a sixth of
-    our processor time.
-    """
+    """Connections to one daemon, each for one request."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        # No TLS is spoken here. The default context would load the system's certificates, which takes 10 ms.
-        self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._busy: set[httpx.AsyncHTTPTransport] = set()
-        self._idle: deque[_Idle] = deque()  # The one at the right was used last, and is used next.
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+        self._endpoint = endpoint
+        # A transport for each: one for all looks at all of its connections twice a call, and polls each idle one.
+        self._open: set[httpx.AsyncHTTPTransport] = set()
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections, also those that are in use."""
         with trio.move_on_after(_CLOSE_TIMEOUT, shield=True):
-            for http in [*self._busy, *(idle.http for idle in self._idle)]:
+            for http in tuple(self._open):
                 await http.aclose()
-        self._idle.clear()
 
     @asynccontextmanager
     async def open(
@@ -292,50 +221,37 @@ class Transport:
             EngineProtocolError: what came back is not HTTP.
         """
         stream = None if body is None else _RequestStream(body)
+        http = httpx.AsyncHTTPTransport(
+            uds=self._endpoint.socket or None, limits=_LIMITS, verify=_no_tls(), trust_env=False
+        )
+        self._open.add(http)
         response = None
-        http = self._connection()
         try:
-            with _engine_errors(operation, self.endpoint):
+            with _engine_errors(operation, self._endpoint):
                 request = httpx.Request(
                     method,
-                    self.endpoint.url + target,
+                    self._endpoint.url + target,
                     headers=[*HEADERS, *headers, *([stream.header] if stream else ())],
                     stream=stream,
                     extensions=_EXTENSIONS,
                 )
                 try:
-                    response = Response(await http.handle_async_request(request), operation, self.endpoint)
+                    response = Response(await http.handle_async_request(request), operation, self._endpoint)
                 finally:
                     if stream:
                         await stream.aclose()
             yield response
         finally:
             with trio.move_on_after(_CLOSE_TIMEOUT, shield=True):
-                await self._let_go(http, response)
+                try:
+                    if response is not None:
+                        await response.aclose()
+                finally:
+                    self._open.discard(http)
+                    await http.aclose()
 
-    def _connection(self) -> httpx.AsyncHTTPTransport:
-        """One that nobody uses; httpx connects where it is a new one, or was closed by the daemon meanwhile."""
-        if self._idle:
-            http = self._idle.pop().http
-        else:
-            http = httpx.AsyncHTTPTransport(
-                uds=self.endpoint.socket or None, limits=_ONE_CONNECTION, verify=self._no_tls, trust_env=False
-            )
-        self._busy.add(http)
-        return http
 
-    async def _let_go(self, http: httpx.AsyncHTTPTransport, response: Response | None) -> None:
-        """Keep the connection for the next request, or close it; and close what was kept in vain."""
-        surplus = [http]
-        try:
-            if response is not None:
-                await response.aclose()
-                if response.leaves_connection and len(self._idle) < _MAX_IDLE_CONNECTIONS:
-                    surplus.clear()
-                    self._idle.append(_Idle(http, trio.current_time()))
-        finally:
-            self._busy.discard(http)
-            while self._idle and self._idle[0].since < trio.current_time() - _MAX_IDLE:
-                surplus.append(self._idle.popleft().http)
-            for closing in surplus:
-                await closing.aclose()
+@cache
+def _no_tls() -> ssl.SSLContext:
+    """No TLS is spoken here. The default context would load the system's certificates, which takes 10 ms."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

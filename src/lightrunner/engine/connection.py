@@ -1,0 +1,72 @@
+"""A connection to the daemon, a request's head on it, an answer's bytes from it: what the paths past httpx share.
+
+No exception but this package's own leaves it.
+"""
+
+from typing import Final
+
+import trio
+
+from .answers import AnswerDecoder, AnswerError
+from .endpoint import Endpoint
+from .errors import EngineProtocolError, EngineUnreachable
+
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds for connecting. Reads have no time-out: waits, pulls and builds may be silent for hours."""
+
+RECEIVE_BYTES: Final = 256 * 1024
+"""One read of much data: what a Unix socket holds. The daemon writes frames of up to 32 KiB; a reader that is slower
+than it takes several at once, for a quarter less time than with 64 KiB."""
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+HEADERS: Final[Headers] = (
+    (b"Host", b"docker"),
+    # httpx would offer gzip, and the daemon would then compress archives: 50 MB/s where identity gives 300.
+    (b"Accept-Encoding", b"identity"),
+    (b"User-Agent", b"lightrunner"),
+)
+
+
+async def connect(endpoint: Endpoint, operation: str) -> trio.SocketStream:
+    """A new connection.
+
+    Raises:
+        EngineUnreachable: there is none within `CONNECT_TIMEOUT`.
+    """
+    try:
+        with trio.fail_after(CONNECT_TIMEOUT):
+            if endpoint.socket:
+                return await trio.open_unix_socket(endpoint.socket)
+            return await trio.open_tcp_stream(endpoint.address, endpoint.port)
+    except (OSError, trio.TooSlowError) as error:
+        reason = str(error) or type(error).__name__
+        raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {reason}") from error
+
+
+def request_head(method: str, target: str, headers: Headers, *, version: bytes = b"1.1") -> bytes:
+    """A request up to its body; `HEADERS` are added."""
+    lines = (
+        b"%b %b HTTP/%b" % (method.encode(), target.encode(), version),
+        *(b"%b: %b" % header for header in (*HEADERS, *headers)),
+        b"\r\n",
+    )
+    return b"\r\n".join(lines)
+
+
+def take_in(decoder: AnswerDecoder, data: bytes, operation: str, endpoint: Endpoint) -> list[memoryview]:
+    """Feed the decoder what was received, where nothing is the connection's end; the pieces of the body.
+
+    Raises:
+        EngineUnreachable: the connection ended inside the answer.
+        EngineProtocolError: it is none.
+    """
+    if not data:
+        if not decoder.until_close:
+            raise EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: it ended inside the answer")
+        decoder.ended = True
+        return []
+    try:
+        return decoder.feed(data)
+    except AnswerError as error:
+        raise EngineProtocolError(f"{operation}: {endpoint} does not speak HTTP as agreed: {error}") from error

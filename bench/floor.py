@@ -224,8 +224,7 @@ class Floor:
                     attached.socket.shutdown(socket.SHUT_WR)
                 while head := attached.reader.read(_FRAME.size):
                     attached.reader.read(_FRAME.unpack(head)[1])
-                _check(self.connection.call("POST", f"{path}/wait"))
-            self.connection.call("GET", f"{path}/json")  # whether it was killed for its memory
+                _check_exit(self.connection.call("GET", f"{path}/json"))
 
 
 def _archive(container: str, path: str) -> str:
@@ -235,6 +234,12 @@ def _archive(container: str, path: str) -> str:
 def _check(answer: bytes) -> None:
     if json.loads(answer)["StatusCode"]:
         raise FloorError(f"the container failed: {answer.decode()}")
+
+
+def _check_exit(inspected: bytes) -> None:
+    state = json.loads(inspected)["State"]
+    if state["Status"] != "exited" or state["ExitCode"]:
+        raise FloorError(f"the container failed, or runs on behind its output: {state}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import trio
 
 from .engine import AttachedStream, EngineClient, EngineUnreachable
-from .engine.wire import ContainerWaitResponse
+from .engine.wire import ContainerState
 from .errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from .execution import Execution, no_exit_error
 from .extract import extract
@@ -74,21 +74,20 @@ class Attendance:
         """Feed and read until the exit, then pull the files out."""
         output = Output(self._on_log, capture=self._plan.capture_output)
         with self._launch.phase("run"):
-            exit_code, duration = await self._attend(output)
-        oom_killed = await self._was_oom_killed()
+            state, duration = await self._attend(output)
         extracted: list[ExtractResult] = []
-        if exit_code == 0 and not (self.execution.cancelled or self._timed_out):
+        if state.exit_code == 0 and not (self.execution.cancelled or self._timed_out):
             with self._launch.phase("extract"):
                 await self._extract(extracted)
         cancelled = self.execution.seal()
         captured = output.captured
         return RunResult(
-            success=exit_code == 0 and not cancelled and not self._timed_out,
-            exit_code=exit_code,
+            success=state.exit_code == 0 and not cancelled and not self._timed_out,
+            exit_code=state.exit_code,
             duration=duration,
             cancelled=cancelled,
             timed_out=self._timed_out,
-            oom_killed=oom_killed,
+            oom_killed=state.oom_killed,
             extracted=tuple(extracted) or None,
             stdout=captured["stdout"].value() if captured else None,
             stderr=captured["stderr"].value() if captured else None,
@@ -97,8 +96,8 @@ class Attendance:
             timings=self._launch.timings,
         )
 
-    async def _attend(self, output: Output) -> tuple[int, float]:
-        """Feed, read, enforce the time-out, until the exit code is told, the output ended, and all of it delivered."""
+    async def _attend(self, output: Output) -> tuple[ContainerState, float]:
+        """Feed, read, enforce the time-out, until the exit is told, the output ended, and all of it delivered."""
         attached = self._container.attached
         async with open_bare_nursery() as readers:
             if attached is not None:
@@ -110,21 +109,27 @@ class Attendance:
                 watchers.start_soon(protected, self._watch)
                 if attached is not None and self._stdin:
                     watchers.start_soon(protected, _feed, attached, self._stdin)
-                exit_status = await self._exit_status(output)
+                state = await self._exit(output)
                 duration = time.monotonic() - self._container.since
                 self.execution.set_exited()
-                output.container_exited()
                 watchers.cancel_scope.cancel()  # Nobody is left to kill, nor to read an input.
-        return exit_status.status_code, duration
+        return state, duration
 
-    async def _exit_status(self, output: Output) -> ContainerWaitResponse:
-        """Wait for the exit. A container that has exited before is asked for no less: nobody else removes it.
+    async def _exit(self, output: Output) -> ContainerState:
+        """Wait for the exit, and see how it came about.
+
+        Whether it was for its memory, the exit code cannot tell: 137 is any SIGKILL, and a child may have been killed
+        where the process was not.
 
         Where there is output, not before its end: a second connection for as long as the run lives would be twice the
         descriptors and memory of a process that holds hundreds of runs.
         """
         if self._container.attached is not None:
             await output.exit_is_due.wait()
+            # The daemon ends the output while it deals with the exit, and an inspect has to wait until it has (seen 80
+            # times of 80 on 20.10): mostly that is all. A process may have closed its output and live on.
+            if output.ended and (state := await self._state()).status == "exited":
+                return state
         with self._mapped("container_wait"):
             async with self._engine.container_wait(self._container.id) as pending:
                 status = await pending.result()
@@ -135,7 +140,12 @@ class Attendance:
                 docker_op="container_wait",
                 container_id=self._container.id,
             )
-        return status
+        output.container_exited()
+        return await self._state()
+
+    async def _state(self) -> ContainerState:
+        with self._mapped("container_inspect"):
+            return (await self._engine.container_inspect(self._container.id)).state
 
     async def _read(self, output: Output, attached: AttachedStream) -> None:
         with self._mapped("container_attach"):
@@ -152,11 +162,6 @@ class Attendance:
                 self._timed_out = scope.cancelled_caught
         await trio.sleep(KILL_TIMEOUT)
         raise no_exit_error(self._container.id)
-
-    async def _was_oom_killed(self) -> bool:
-        # The exit code cannot tell: 137 is any SIGKILL, and a child may have been killed where the process was not.
-        with self._mapped("container_inspect"):
-            return (await self._engine.container_inspect(self._container.id)).state.oom_killed
 
     async def _extract(self, extracted: list[ExtractResult]) -> None:
         with self.execution.extract_scope:

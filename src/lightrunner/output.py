@@ -59,6 +59,7 @@ class Output:
     """Reads, captures, and delivers line by line. `read` and `deliver` run in tasks of their own.
 
     Attributes:
+        ended: whether there is no more to come.
         exit_is_due: set when the container's exit is to be waited for: the output has ended, or is held back, which it
             must not be any more once the container has exited.
     """
@@ -72,7 +73,7 @@ class Output:
         self._held_bytes = 0
         self.exit_is_due = trio.Event()
         self._container_exited = False
-        self._ended = False
+        self.ended = False
         self._news = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
 
@@ -93,7 +94,7 @@ class Output:
 
     def end(self) -> None:
         """There is no more to come."""
-        self._ended = True
+        self.ended = True
         self.exit_is_due.set()
         self._news.unpark_all()
 
@@ -107,7 +108,7 @@ class Output:
         streams: tuple[StreamName, ...] = ("stdout", "stderr")
         splitters = {stream: LineSplitter(make=partial(LogLine, stream)) for stream in streams}
         deliverer = _Deliverer(on_log)
-        while self._held or not self._ended:
+        while self._held or not self.ended:
             if not self._held:
                 await self._news.park()
                 deliverer.begin_turn()

@@ -34,14 +34,14 @@ async def test_a_whole_run(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(seed.body)) as tar:
         assert tar.getnames() == ["file"]
     operations = [request.operation for request in daemon.all_requests]
-    order = ["container_create", "put_container_archive", "container_attach", "container_start", "container_wait"]
+    order = ["container_create", "put_container_archive", "container_attach", "container_start", "container_inspect"]
     assert sorted(order, key=operations.index) == order
     assert operations[-2:] == ["container_delete", "volume_delete"]
     assert daemon.requests("container_archive")[0].query == {"path": "/app/result.json"}
 
 
 async def test_an_answer_can_be_replaced() -> None:
-    script = {"container_wait": json_answer({"StatusCode": 3})}
+    script = {"container_inspect": json_answer({"Id": "c", "State": {"Status": "exited", "ExitCode": 3}})}
     async with fake_daemon(script) as daemon, DockerRunner(host=daemon.host) as runner:
         assert (await runner.run(RunRequest(image="fake:1"))).exit_code == 3
 

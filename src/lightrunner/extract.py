@@ -4,11 +4,12 @@ A bad entry is a result with the status ``error``: nothing here fails a run.
 """
 
 import posixpath
+from collections.abc import Callable, Sequence
 
 import trio
 
 from .engine import ArchiveStream, EngineClient, EngineError, EngineNotFound, EngineResponseError
-from .models import ExtractResult, ExtractSpec
+from .models import ExtractResult
 from .rules.limits import NAME_PREFIX
 from .spec import ExtractPlan
 from .staging import Staging, StagingError
@@ -34,40 +35,69 @@ async def extract(
     if plan.source.split("/")[1] in _MOUNTED_AT_RUN_TIME:
         # What an exited container has there is an empty mount point, not what its processes saw.
         return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
+    staged_name, file_name = f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source)
+    entry = _Entry(lambda: Staging(plan.target, staged_name, file_name, max_bytes))
     try:
         # Without chunks: the staging sees whether an archive is whole.
         async with engine.container_archive(container_id, plan.source, chunked=False) as archive:
-            staging = await trio.to_thread.run_sync(
-                Staging, plan.target, f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source), max_bytes
-            )
-            return await _stage(archive, staging, spec)
+            staging = await _receive(archive, entry)
     except (EngineError, StagingError) as error:
         if isinstance(error, EngineResponseError) and _is_missing(error):
             return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
         return ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(error))
-
-
-async def _stage(archive: ArchiveStream, staging: Staging, spec: ExtractSpec) -> ExtractResult:
-    finish = _discard
-    try:
-        await archive.drain(staging.feed)
-        finish = _land
-    finally:
-        with trio.CancelScope(shield=True):  # Bounded by the disk's work, as every thread is.
-            await trio.to_thread.run_sync(finish, staging)
     return ExtractResult(
         from_=spec.from_, to=spec.to, status="ok", bytes=staging.received_bytes, skipped=staging.skipped
     )
 
 
-def _land(staging: Staging) -> None:
-    with staging:
-        staging.land()
+class _Entry:
+    """An entry that is staged and landed in the thread that receives it. Its methods block.
+
+    Attributes:
+        is_over: nothing is staged any more; it has landed, or there was an error.
+    """
+
+    def __init__(self, make: Callable[[], Staging]) -> None:
+        self._make = make
+        self._made: Staging | None = None
+        self.is_over = False
+
+    @property
+    def staging(self) -> Staging:
+        """Made when it is first needed: what is missing in the container makes no folder on the host."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def receive(self, chunks: Sequence[memoryview]) -> bool:
+        """Stage more of the archive; True: that was all of it, and it has landed."""
+        if self.staging.feed(chunks):
+            self.land()
+        return self.is_over
+
+    def land(self) -> None:
+        """Land what is staged. An archive that is not whole is an error here."""
+        with self.staging as staging:
+            self.is_over = True
+            staging.land()
+
+    def discard(self) -> None:
+        """Remove what is staged."""
+        if self._made is not None:
+            with self._made:
+                self.is_over = True
 
 
-def _discard(staging: Staging) -> None:
-    with staging:
-        pass
+async def _receive(archive: ArchiveStream, entry: _Entry) -> Staging:
+    try:
+        await archive.drain(entry.receive)
+        if not entry.is_over:
+            await trio.to_thread.run_sync(entry.land)
+    finally:
+        if not entry.is_over:
+            with trio.CancelScope(shield=True):  # Bounded by the disk's work, as every thread is.
+                await trio.to_thread.run_sync(entry.discard)
+    return entry.staging
 
 
 def _is_missing(error: EngineResponseError) -> bool:

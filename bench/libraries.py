@@ -36,8 +36,7 @@ class DockerPy:
             client.start(name)
             for _ in output:
                 pass
-            _check(client.wait(name))
-            client.inspect_container(name)
+            _check(client.inspect_container(name))
         finally:
             client.remove_container(name, v=True, force=True)
             client.remove_volume(name)
@@ -76,8 +75,7 @@ class AioDocker:
                 await container.start()
                 while await stream.read_out() is not None:
                     pass
-            _check(await container.wait())
-            await container.show()
+            _check(await container.show())
         finally:
             await container.delete(v=True, force=True)
             await self._library.volumes.DockerVolume(docker, name).delete()
@@ -90,6 +88,7 @@ def _imported(library: str) -> Any:
         raise PeerMissingError(f"{library} is not installed") from error
 
 
-def _check(answer: Any) -> None:
-    if answer["StatusCode"]:
-        raise RuntimeError(f"the container failed: {answer}")
+def _check(inspected: Any) -> None:
+    state = inspected["State"]
+    if state["Status"] != "exited" or state["ExitCode"]:
+        raise RuntimeError(f"the container failed, or runs on behind its output: {state}")

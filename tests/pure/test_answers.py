@@ -62,6 +62,20 @@ def test_the_answer_to_a_head_has_no_body() -> None:
         assert decode(chunks, has_body=False) == [200, {"content-length": "5"}, b"", True, False]
 
 
+def test_an_upgrade_that_was_asked_for_ends_with_its_head() -> None:
+    data = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+    for rest in (b"", b"\x01\0\0\0\0\0\0\x01x\r\n\r\n"):
+        for cut in range(len(data) + 1):
+            decoder = AnswerDecoder(may_upgrade=True)
+            assert not decoder.feed(data[:cut])
+            if cut < len(data):
+                assert not decoder.ended
+                assert not decoder.feed(data[cut:] + rest)
+                assert decoder.rest == rest
+            assert (decoder.head and decoder.head.status, decoder.ended) == (101, True)
+            assert not decoder.leaves_connection
+
+
 @pytest.mark.parametrize(
     ("data", "leaves"),
     [

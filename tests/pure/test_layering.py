@@ -71,11 +71,6 @@ def test_one_module_alone_speaks_http(name: str) -> None:
     assert not others(name) & HTTP
 
 
-def test_that_module_imports_httpcore_when_it_needs_it() -> None:
-    assert Import("httpcore", lazily=True) in IMPORTS[TRANSPORT]
-    assert Import("httpcore") not in IMPORTS[TRANSPORT]
-
-
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_the_dependencies_are_three(name: str) -> None:
     assert others(name) - (HTTP if name == TRANSPORT else set()) <= DEPENDENCIES

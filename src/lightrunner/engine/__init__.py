@@ -6,11 +6,11 @@ endpoint.py    host, DOCKER_HOST and the usual sockets -> where the daemon is (p
 frames.py      multiplexed output, incrementally (pure)
 progress.py    pull, import and build streams, incrementally (pure)
 answers.py     an HTTP answer, incrementally (pure)
-connection.py  a connection, a request's head on it, an answer's bytes from it
+connection.py  a connection, a request's head on it, an answer from it
 roundtrip.py   short calls, on connections that are kept
 exchange.py    calls with much data, in threads
-transport.py   what lasts or flows: the one module that knows httpx
-hijack.py      an attached container: output out, stdin in, half-close
+transport.py   answers that last or flow: the one module that knows httpx
+hijack.py      an attached container: the upgrade, output out, stdin in, half-close
 calls.py       how a call is made: version, status, progress
 containers.py  the containers' operations, one short method each
 images.py      the images' operations

@@ -4,9 +4,10 @@
 copied. `head` is there as soon as it has arrived whole, and `ended` is true as soon as the body has; with `until_close`
 it ends where the connection does. `leaves_connection` is true then if the next request can have the connection. `feed`
 raises `AnswerError` and nothing else, for what RFC 9112 does not allow, and for what no daemon sends: another transfer
-coding than chunked, a line without an end, a switch of protocols.
+coding than chunked, a line without an end, a switch of protocols that was not asked for.
 
-Chunk extensions and trailers are skipped. What follows the answer is ignored; the connection is of no more use.
+Chunk extensions and trailers are skipped. What follows the answer is `rest`: the beginning of an upgraded connection's
+bytes; otherwise the connection is of no more use.
 """
 
 import re
@@ -19,9 +20,9 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?", re.DOTALL)
 _MAX_HEAD_BYTES: Final = 64 * 1024
 """The daemon's own have 500 bytes. Go's client and h11 stop at 1 MiB and 100 KiB."""
 _MAX_SIZE_LINE_BYTES: Final = 4096  # Go's reader takes as much (net/http/internal, maxLineLength).
+SWITCHING_PROTOCOLS: Final = 101
 _MAX_TRAILER_BYTES: Final = 4096
 _NO_CONTENT: Final = frozenset({204, 304})
-_SWITCHING_PROTOCOLS: Final = 101
 _INFORMATIONAL: Final = range(100, 200)
 
 
@@ -41,14 +42,17 @@ class AnswerDecoder:
 
     Args:
         has_body: False: it is the answer to a HEAD, which has the length of what is not sent.
+        may_upgrade: whether a switch of protocols was asked for.
     """
 
-    def __init__(self, *, has_body: bool = True) -> None:
+    def __init__(self, *, has_body: bool = True, may_upgrade: bool = False) -> None:
         self.head: Head | None = None
         self.ended = False
         self.until_close = False
         self.leaves_connection = False
+        self.rest = b""
         self._has_body = has_body
+        self._may_upgrade = may_upgrade
         self._is_persistent = False  # It does not say that the connection is closed behind it.
         self._line = b""  # One that has not arrived whole.
         self._budget = _MAX_HEAD_BYTES  # What lines may still have: of the head, or of one chunk.
@@ -85,7 +89,9 @@ class AnswerDecoder:
                 break
             self._take(data[at:end].removesuffix(b"\r"))
             at = end + 1
-        self.leaves_connection = self.ended and self._is_persistent and at == len(data)
+        if self.ended:
+            self.rest = data[at:]
+            self.leaves_connection = self._is_persistent and not self.rest
         return pieces
 
     def _take(self, line: bytes) -> None:
@@ -121,8 +127,12 @@ class AnswerDecoder:
 
     def _end_head(self, status: int) -> None:
         headers, self._headers = self._headers, {}
-        if status == _SWITCHING_PROTOCOLS:
-            raise AnswerError("a switch of protocols that nobody asked for")
+        if status == SWITCHING_PROTOCOLS:
+            if not self._may_upgrade:
+                raise AnswerError("a switch of protocols that nobody asked for")
+            self.head = Head(status, headers)
+            self.ended, self._is_persistent = True, False
+            return
         if status in _INFORMATIONAL:
             self._status = None  # The answer itself is still to come.
             return

@@ -12,12 +12,13 @@ from urllib.parse import urlencode
 import trio
 
 from . import wire
-from .connection import Headers
+from .connection import Answer, Headers
 from .endpoint import Endpoint
 from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
 from .exchange import Exchange, open_exchange
+from .hijack import RawConnection, open_upgraded
 from .progress import ProgressDecoder, ProgressMessage
-from .roundtrip import Answer, RoundTrips
+from .roundtrip import RoundTrips
 from .transport import RequestBody, Response, Transport
 
 MIN_API_VERSION: Final = (1, 40)
@@ -155,6 +156,14 @@ class Calls:
                 if exchange.status not in _GOOD_STATUSES:
                     raise response_error(operation, exchange.status, await exchange.error_body())
                 yield exchange
+
+    @asynccontextmanager
+    async def upgrade(self, operation: str, path: str, *, query: Query) -> AsyncGenerator[RawConnection]:
+        """A call of the agreed version that hands its connection over."""
+        target = await self._target(path, query)
+        with self._noting_losses():
+            async with open_upgraded(self.endpoint, operation, target) as connection:
+                yield connection
 
     async def _target(self, path: str, query: Query | None) -> str:
         target = f"/v{self._version or await self._negotiate()}{_DOT_SEGMENT.sub(_encode_dots, path)}"

@@ -1,15 +1,15 @@
-"""A connection to the daemon, a request's head on it, an answer's bytes from it: what the paths past httpx share.
+"""A connection to the daemon, a request's head on it, an answer from it: what the paths past httpx share.
 
 No exception but this package's own leaves it.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
 from .answers import AnswerDecoder, AnswerError
 from .endpoint import Endpoint
-from .errors import EngineProtocolError, EngineUnreachable
+from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for connecting. Reads have no time-out: waits, pulls and builds may be silent for hours."""
@@ -26,6 +26,21 @@ HEADERS: Final[Headers] = (
     (b"Accept-Encoding", b"identity"),
     (b"User-Agent", b"lightrunner"),
 )
+
+
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+"""An answer that is read whole may have as much: a daemon with ten thousand containers lists them in less."""
+
+_REFUSED: Final = 400
+"""HTTP's statuses from here on are errors."""
+
+
+class Answer(NamedTuple):
+    """Status, headers by their names in lower case, and body; of a refusal's body about `MAX_ERROR_BODY_BYTES`."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
 
 async def connect(endpoint: Endpoint, operation: str) -> trio.SocketStream:
@@ -70,3 +85,31 @@ def take_in(decoder: AnswerDecoder, data: bytes, operation: str, endpoint: Endpo
         return decoder.feed(data)
     except AnswerError as error:
         raise EngineProtocolError(f"{operation}: {endpoint} does not speak HTTP as agreed: {error}") from error
+
+
+async def receive_answer(
+    stream: trio.SocketStream, decoder: AnswerDecoder, operation: str, endpoint: Endpoint
+) -> Answer:
+    """A whole answer.
+
+    Raises:
+        EngineUnreachable: the connection was lost.
+        EngineProtocolError: what came is no answer, or is more than `MAX_BODY_BYTES`.
+    """
+    pieces: list[memoryview] = []
+    size = 0
+    while not decoder.ended:
+        try:
+            data = await stream.receive_some()
+        except trio.BrokenResourceError as error:
+            reason = error.__cause__ or error
+            raise EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {reason}") from error
+        received = take_in(decoder, data, operation, endpoint)
+        pieces += received
+        size += sum(map(len, received))
+        if decoder.head is not None and decoder.head.status >= _REFUSED and size >= MAX_ERROR_BODY_BYTES:
+            break
+        if size > MAX_BODY_BYTES:
+            raise EngineProtocolError(f"{operation}: an answer of more than {MAX_BODY_BYTES} bytes")
+    assert decoder.head is not None  # It comes before the end, and before a body.
+    return Answer(*decoder.head, b"".join(pieces))

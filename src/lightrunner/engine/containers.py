@@ -11,7 +11,6 @@ from .exchange import Exchange
 from .hijack import AttachedStream, OutputStream
 from .transport import Response
 
-_UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"tcp"))
 _PATH_STAT = "x-docker-container-path-stat"
 
 _MAX_EXIT_BYTES = 64 * 1024
@@ -115,8 +114,8 @@ class Containers:
         """
         path = f"/containers/{quote(container, safe='')}/attach"
         query = {"stream": True, "stdin": stdin, "stdout": stdout, "stderr": stderr, "logs": logs}
-        async with self._calls.stream("container_attach", "POST", path, query=query, headers=_UPGRADE) as response:
-            yield AttachedStream(response.upgraded())
+        async with self._calls.upgrade("container_attach", path, query=query) as connection:
+            yield AttachedStream(connection)
 
     @asynccontextmanager
     async def container_logs(

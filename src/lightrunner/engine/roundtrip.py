@@ -10,12 +10,8 @@ from typing import Final, NamedTuple
 import trio
 
 from .answers import AnswerDecoder
-from .connection import Headers, connect, request_head, take_in
+from .connection import Answer, Headers, connect, receive_answer, request_head
 from .endpoint import Endpoint
-from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
-
-MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-"""An answer may have as much: a daemon with ten thousand containers lists them in less."""
 
 _MAX_IDLE_CONNECTIONS: Final = 20
 _MAX_IDLE: Final = 30.0
@@ -23,17 +19,6 @@ _MAX_IDLE: Final = 30.0
 
 _COPIED_BYTES: Final = 64 * 1024
 """A body of less is sent together with its head."""
-
-_REFUSED: Final = 400
-"""HTTP's statuses from here on are errors."""
-
-
-class Answer(NamedTuple):
-    """Status, headers by their names in lower case, and body; of a refusal's body about `MAX_ERROR_BODY_BYTES`."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 class _Idle(NamedTuple):
@@ -78,30 +63,9 @@ class RoundTrips:
         sent = False
         try:
             sent = await _send(stream, request_head(method, target, headers), body or b"")
-            return await self._receive(stream, decoder, operation)
+            return await receive_answer(stream, decoder, operation, self._endpoint)
         finally:
             self._let_go(stream, keep=sent and decoder.leaves_connection)
-
-    async def _receive(self, stream: trio.SocketStream, decoder: AnswerDecoder, operation: str) -> Answer:
-        pieces: list[memoryview] = []
-        size = 0
-        while not decoder.ended:
-            try:
-                data = await stream.receive_some()
-            except trio.BrokenResourceError as error:
-                reason = error.__cause__ or error
-                raise EngineUnreachable(
-                    f"{operation}: the connection to {self._endpoint} was lost: {reason}"
-                ) from error
-            received = take_in(decoder, data, operation, self._endpoint)
-            pieces += received
-            size += sum(map(len, received))
-            if decoder.head is not None and decoder.head.status >= _REFUSED and size >= MAX_ERROR_BODY_BYTES:
-                break
-            if size > MAX_BODY_BYTES:
-                raise EngineProtocolError(f"{operation}: an answer of more than {MAX_BODY_BYTES} bytes")
-        assert decoder.head is not None  # It comes before the end, and before a body.
-        return Answer(*decoder.head, b"".join(pieces))
 
     def _kept(self) -> trio.SocketStream | None:
         """A connection that is still open; None where there is none."""

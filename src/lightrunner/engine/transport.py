@@ -1,4 +1,4 @@
-"""HTTP for what lasts or flows: attached streams, waits, logs, progress. The one module that knows httpx.
+"""HTTP for answers that last or flow: waits, logs, progress. The one module that knows httpx.
 
 httpx's transport is used directly, without its client: no redirects, cookies or proxies from the environment happen to
 a daemon's socket, and a call costs 0.53 ms where it cost 0.72 (both seen on 20.10). Each has a connection of its own.
@@ -10,18 +10,16 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Genera
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from inspect import isasyncgen
-from typing import Protocol
 
 import httpx
 import trio
 
-from .connection import CONNECT_TIMEOUT, HEADERS, RECEIVE_BYTES, Headers
+from .connection import CONNECT_TIMEOUT, HEADERS, Headers
 from .endpoint import Endpoint
 from .errors import EngineProtocolError, EngineUnreachable
 
 RequestBody = bytes | AsyncIterable[bytes]
 
-_SWITCHING_PROTOCOLS = 101
 _CLOSE_TIMEOUT = 5.0
 _LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
 _EXTENSIONS = {"timeout": {"connect": CONNECT_TIMEOUT, "read": None, "write": None, "pool": None}}
@@ -82,59 +80,6 @@ class _RequestStream(httpx.AsyncByteStream):
             await body.aclose()
 
 
-class _NetworkStream(Protocol):
-    """What httpcore gives for a connection that was upgraded, as far as it is used."""
-
-    async def read(self, max_bytes: int) -> bytes: ...
-
-    async def write(self, buffer: bytes) -> None: ...
-
-    def get_extra_info(self, info: str) -> object: ...
-
-
-class RawConnection:
-    """A connection behind a 101: bytes both ways, with trio's names for them."""
-
-    def __init__(self, stream: _NetworkStream, operation: str, endpoint: Endpoint) -> None:
-        self._stream = stream
-        self._operation = operation
-        self._endpoint = endpoint
-
-    async def receive_some(self, max_bytes: int = RECEIVE_BYTES) -> bytes:
-        """Bytes, at most so many; none at the end. What came behind the response's head comes first."""
-        with self._lost_connection():
-            return await self._stream.read(max_bytes)
-
-    async def send_all(self, data: bytes) -> None:
-        """Write all of it."""
-        with self._lost_connection():
-            await self._stream.write(data)
-
-    def is_readable(self) -> bool:
-        """Whether something has arrived that was not received yet, the end included."""
-        return bool(self._stream.get_extra_info("is_readable"))
-
-    def send_eof(self) -> None:
-        """Close the sending half. (trio's `send_eof` is async for TLS' sake; a socket's shutdown does not wait.)"""
-        sock = self._stream.get_extra_info("socket")
-        assert isinstance(sock, trio.socket.SocketType)
-        try:
-            sock.shutdown(trio.socket.SHUT_WR)
-        except OSError as error:
-            raise EngineUnreachable(f"{self._operation}: the connection to {self._endpoint} was lost") from error
-
-    @contextmanager
-    def _lost_connection(self) -> Generator[None]:
-        # httpx does not map what an upgraded connection raises. It has imported httpcore when it connected; importing
-        # it with this module would cost every `import lightrunner` 20 ms.
-        import httpcore  # noqa: PLC0415
-
-        try:
-            yield
-        except httpcore.NetworkError as error:
-            raise EngineUnreachable(f"{self._operation}: the connection to {self._endpoint} was lost") from error
-
-
 class Response:
     """A response whose head has arrived. `receive_some` reads its body."""
 
@@ -160,13 +105,6 @@ class Response:
         while len(body) < limit and (part := await self.receive_some()):
             body += part
         return body[:limit]
-
-    def upgraded(self) -> RawConnection:
-        """The raw connection behind a 101."""
-        stream: _NetworkStream | None = self._response.extensions.get("network_stream")
-        if self.status != _SWITCHING_PROTOCOLS or stream is None:
-            raise EngineProtocolError(f"{self._operation}: the daemon did not upgrade the connection ({self.status})")
-        return RawConnection(stream, self._operation, self._endpoint)
 
     async def aclose(self) -> None:
         """Let go of it."""

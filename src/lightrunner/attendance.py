@@ -128,8 +128,10 @@ class Attendance:
             await output.exit_is_due.wait()
             # The daemon ends the output while it deals with the exit, and an inspect has to wait until it has (seen 80
             # times of 80 on 20.10): mostly that is all. A process may have closed its output and live on.
-            if output.ended and (state := await self._state()).status == "exited":
-                return state
+            if output.ended:
+                state = await self._state()
+                if state.status == "exited" and not state.error:
+                    return state
         with self._mapped("container_wait"):
             async with self._engine.container_wait(self._container.id) as pending:
                 status = await pending.result()

@@ -22,10 +22,11 @@ _PIECE_OVERHEAD_BYTES = 256
 """What holding one piece costs beside its bytes. A container that writes single bytes must not cost gigabytes."""
 
 _TURN = 0.01
-"""Seconds of callbacks without a checkpoint, after which the reader gets its turn."""
+"""Seconds of callbacks without a checkpoint, after which the reader gets its turn: at the next look at the clock."""
 
-_LINES_UNTIL_LOOK = 32
-"""How many lines a quick callback gets between two looks at the clock, which takes as long as the callback."""
+_LINES_UNTIL_LOOK = 8
+"""How many lines a quick callback gets between two looks at the clock, of which each takes as long as the callback. One
+that turns slow blocks for as many."""
 
 
 class Capture:
@@ -123,7 +124,7 @@ class Output:
 
 
 class _Deliverer:
-    """Calls back in turns: quick callbacks share one checkpoint, slow ones have one each."""
+    """Calls back in turns: quick callbacks share one checkpoint, and one look at the clock."""
 
     def __init__(self, on_log: LogCallback) -> None:
         self._on_log = on_log
@@ -137,7 +138,7 @@ class _Deliverer:
     async def deliver(self, lines: list[LogLine]) -> None:
         """Give each line to the callback."""
         at = 0
-        while at < len(lines):
+        while True:
             for line in lines[at : at + self._until_look]:
                 outcome = self._on_log(line)
                 if outcome is not None and inspect.isawaitable(outcome):
@@ -148,6 +149,8 @@ class _Deliverer:
                 self.begin_turn()
             else:
                 self._until_look = min(2 * self._until_look, _LINES_UNTIL_LOOK)
+            if at >= len(lines):
+                return
 
 
 def _cost(piece: OutputPiece) -> int:

@@ -12,7 +12,7 @@ import trio
 
 from lightrunner.engine import EngineClient, EngineUnreachable
 from tests.engine.containers import running
-from tests.fake_daemon import UPGRADED, Answer, Request, fake_daemon, frame, hang
+from tests.fake_daemon import UPGRADED, Answer, Request, fake_daemon, frame, hang, json_answer
 
 Receive = Callable[[], Awaitable[object]]
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Docker-Container-Path-Stat: e30=\r\n\r\n"
@@ -143,6 +143,40 @@ async def test_closing_the_client_under_a_stream_is_a_lost_connection() -> None:
             with pytest.raises(EngineUnreachable):
                 await receive()
         gc.collect()
+
+
+async def test_closing_the_client_under_an_attached_stream_is_a_lost_connection() -> None:
+    async with fake_daemon({"container_attach": say_nothing_behind_the_upgrade}) as daemon:
+        client = EngineClient(daemon.host)
+        async with client.container_attach("c") as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(close_when_it_waits, client)
+            with pytest.raises(EngineUnreachable):
+                await stream.receive()
+
+
+async def test_closing_the_client_beside_a_call_leaves_no_connection() -> None:
+    async def late(request: Request) -> None:
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        await json_answer({})(request)
+
+    async with fake_daemon({"system_info": late}) as daemon:
+        client = EngineClient(daemon.host)
+        await client.system_ping()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.system_info)
+            nursery.start_soon(close_when_it_waits, client)
+        await trio.testing.wait_all_tasks_blocked()
+        assert daemon.open_connections == 0
+
+
+async def say_nothing_behind_the_upgrade(request: Request) -> None:
+    await request.send(UPGRADED)
+    await request.receive_stdin()
+
+
+async def close_when_it_waits(client: EngineClient) -> None:
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    await client.aclose()
 
 
 async def test_the_real_engine_lets_go_of_what_is_abandoned(client: EngineClient, busybox: str) -> None:

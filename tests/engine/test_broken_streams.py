@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+import trio
 
 from lightrunner.engine import (
     EngineClient,
@@ -94,6 +95,17 @@ async def test_an_attach_that_is_not_upgraded(answer: Answer, error: type[Except
             async with client.container_attach("c"):
                 pass
         await client.system_info()
+
+
+async def test_an_attach_that_is_not_upgraded_and_has_no_end() -> None:
+    async def answer(request: Request) -> None:
+        await request.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n")
+        await trio.sleep_forever()
+
+    async with fake_daemon({"container_attach": answer}) as daemon, EngineClient(daemon.host) as client:
+        with trio.fail_after(5), pytest.raises(EngineProtocolError, match=r"did not upgrade the connection \(200\)"):
+            async with client.container_attach("c"):
+                pass
 
 
 async def test_logs_that_are_cut_off_are_not_taken_for_their_end() -> None:

@@ -93,6 +93,10 @@ async def test_connections_that_nobody_used_for_long_are_closed(mock_clock: trio
         await trio.testing.wait_all_tasks_blocked()
         assert daemon.open_connections == 1
         assert daemon.connections == 5
+        mock_clock.jump(31.0)
+        await client.system_info()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (daemon.connections, daemon.open_connections) == (6, 1)
 
 
 async def test_first_calls_at_once_agree_on_one_version() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, Progress
+from tests.fake_daemon import fake_daemon, json_answer
 from tests.runs.conftest import MakeRunner
 from tests.runs.shell_runs import Run, shell
 
@@ -55,3 +56,15 @@ async def test_a_daemon_that_is_not_there(host: str, busybox: str) -> None:
         with pytest.raises(LightRunnerError) as raised:
             await runner.run(shell(busybox, "true"))
     assert raised.value.code is LightRunnerErrorCode.DOCKER_UNREACHABLE
+
+
+async def test_an_exit_that_the_daemon_cannot_tell() -> None:
+    state = {"Status": "exited", "ExitCode": 0, "Error": "lost its shim"}
+    script = {
+        "container_inspect": json_answer({"Id": "c", "State": state}),
+        "container_wait": json_answer({"StatusCode": 0, "Error": {"Message": "lost its shim"}}),
+    }
+    async with fake_daemon(script) as daemon, DockerRunner(host=daemon.host) as runner:
+        with pytest.raises(LightRunnerError, match="container_wait: lost its shim") as raised:
+            await runner.run(shell("fake:1", "true"))
+    assert raised.value.code is LightRunnerErrorCode.RUN_FAILED

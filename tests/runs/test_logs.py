@@ -129,7 +129,7 @@ async def test_a_slow_callback_loses_nothing(
     assert seen == [str(n) for n in range(1, 80_001)]
 
 
-@pytest.mark.parametrize(("quick", "most"), [(0, 1), (300, 32)])
+@pytest.mark.parametrize(("quick", "most"), [(0, 1), (300, 8)])
 async def test_between_lines_that_take_their_time_the_other_tasks_have_a_turn(
     runner: DockerRunner, busybox: str, quick: int, most: int
 ) -> None:

@@ -121,8 +121,9 @@ class AnswerDecoder:
         if match is None:
             raise AnswerError(f"{line[:80]!r} is not a header")
         name, value = match[1].decode().lower(), match[2].decode("latin-1")
-        if self._headers.setdefault(name, value) != value and name == "content-length":
-            raise AnswerError("two lengths")
+        said = self._headers.setdefault(name, value)
+        if said != value:
+            self._headers[name] = f"{said}, {value}"
         self._budget -= len(line)
 
     def _end_head(self, status: int) -> None:
@@ -139,7 +140,8 @@ class AnswerDecoder:
         self.head = Head(status, headers)
         self._budget = _MAX_SIZE_LINE_BYTES
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-        self._is_persistent = self._is_persistent and "close" not in headers.get("connection", "").lower()
+        if "close" in headers.get("connection", "").lower() or (coding is not None and length is not None):
+            self._is_persistent = False
         if status in _NO_CONTENT or not self._has_body:
             self.ended = True
         elif coding is not None:

@@ -1,6 +1,7 @@
 """How a call is made: of the agreed API version, with its status checked.
 
-The one place where a status becomes an error, and where a lost connection makes us ask for the version again.
+Here a status becomes an error (that of an upgrade: in hijack.py), and a lost connection makes us ask for the version
+again.
 """
 
 import re
@@ -32,8 +33,8 @@ PING_TIMEOUT = 5.0
 
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _DOT_SEGMENT = re.compile(r"(?<=/)\.{1,2}(?=[/?]|$)")
-# 101: the connection was handed over. 304: a start or a stop of what is already in that state.
-_GOOD_STATUSES: Final = frozenset({101, 200, 201, 204, 304})
+# 304: a start or a stop of what is already in that state.
+_GOOD_STATUSES: Final = frozenset({200, 201, 204, 304})
 _JSON = ((b"Content-Type", b"application/json"),)
 TAR = ((b"Content-Type", b"application/x-tar"),)
 
@@ -48,11 +49,14 @@ class Calls:
         self.endpoint = endpoint
         self._round_trips = RoundTrips(endpoint)
         self._transport = Transport(endpoint)
+        self._upgraded: set[RawConnection] = set()
         self._version = ""
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections but those of short calls that are under way, which close them when they end."""
         self._round_trips.close()
+        for connection in self._upgraded:
+            connection.close()
         await self._transport.aclose()
 
     async def ping(self) -> str:
@@ -163,7 +167,11 @@ class Calls:
         target = await self._target(path, query)
         with self._noting_losses():
             async with open_upgraded(self.endpoint, operation, target) as connection:
-                yield connection
+                self._upgraded.add(connection)
+                try:
+                    yield connection
+                finally:
+                    self._upgraded.remove(connection)
 
     async def _target(self, path: str, query: Query | None) -> str:
         target = f"/v{self._version or await self._negotiate()}{_DOT_SEGMENT.sub(_encode_dots, path)}"

@@ -54,7 +54,7 @@ async def connect(endpoint: Endpoint, operation: str) -> trio.SocketStream:
             if endpoint.socket:
                 return await trio.open_unix_socket(endpoint.socket)
             return await trio.open_tcp_stream(endpoint.address, endpoint.port)
-    except (OSError, trio.TooSlowError) as error:
+    except (OSError, trio.TooSlowError, UnicodeError) as error:  # A host's name may be none in IDNA.
         reason = str(error) or type(error).__name__
         raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {reason}") from error
 
@@ -88,28 +88,27 @@ def take_in(decoder: AnswerDecoder, data: bytes, operation: str, endpoint: Endpo
 
 
 async def receive_answer(
-    stream: trio.SocketStream, decoder: AnswerDecoder, operation: str, endpoint: Endpoint
+    stream: trio.SocketStream, decoder: AnswerDecoder, operation: str, endpoint: Endpoint, *, wants_body: bool = True
 ) -> Answer:
-    """A whole answer.
+    """A whole answer; without `wants_body` only a refusal is read further than its head.
 
     Raises:
         EngineUnreachable: the connection was lost.
         EngineProtocolError: what came is no answer, or is more than `MAX_BODY_BYTES`.
     """
-    pieces: list[memoryview] = []
-    size = 0
+    body = bytearray()
     while not decoder.ended:
         try:
             data = await stream.receive_some()
         except trio.BrokenResourceError as error:
             reason = error.__cause__ or error
             raise EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {reason}") from error
-        received = take_in(decoder, data, operation, endpoint)
-        pieces += received
-        size += sum(map(len, received))
-        if decoder.head is not None and decoder.head.status >= _REFUSED and size >= MAX_ERROR_BODY_BYTES:
+        for piece in take_in(decoder, data, operation, endpoint):
+            body += piece
+        refused = decoder.head is not None and decoder.head.status >= _REFUSED
+        if decoder.head is not None and (len(body) >= MAX_ERROR_BODY_BYTES if refused else not wants_body):
             break
-        if size > MAX_BODY_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             raise EngineProtocolError(f"{operation}: an answer of more than {MAX_BODY_BYTES} bytes")
     assert decoder.head is not None  # It comes before the end, and before a body.
-    return Answer(*decoder.head, b"".join(pieces))
+    return Answer(*decoder.head, bytes(body))

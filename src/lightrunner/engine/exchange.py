@@ -210,7 +210,7 @@ async def open_exchange(
             await exchange.receive_head()
             yield exchange
     finally:
-        await trio.aclose_forcefully(stream)
+        stream.socket.close()
 
 
 def thread_limiter() -> trio.CapacityLimiter:

@@ -55,11 +55,15 @@ class RawConnection:
         except OSError as error:
             raise EngineUnreachable(self._loss(error)) from error
 
+    def close(self) -> None:
+        """Close it; who receives from it learns that it is lost."""
+        self._stream.socket.close()
+
     @contextmanager
     def _lost_connection(self) -> Generator[None]:
         try:
             yield
-        except trio.BrokenResourceError as error:
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise EngineUnreachable(self._loss(error.__cause__ or error)) from error
 
     def _loss(self, reason: BaseException) -> str:
@@ -80,7 +84,8 @@ async def open_upgraded(endpoint: Endpoint, operation: str, target: str) -> Asyn
         with suppress(trio.BrokenResourceError):  # What it said before it went follows, or the loss shows.
             await stream.send_all(request_head("POST", target, _UPGRADE))
         decoder = AnswerDecoder(may_upgrade=True)
-        answer = await receive_answer(stream, decoder, operation, endpoint)
+        # Where a proxy has kept the wish to itself, the daemon answers 200, and the body ends when the container does.
+        answer = await receive_answer(stream, decoder, operation, endpoint, wants_body=False)
         if answer.status in _SUCCESS:
             raise EngineProtocolError(f"{operation}: the daemon did not upgrade the connection ({answer.status})")
         if answer.status != SWITCHING_PROTOCOLS:

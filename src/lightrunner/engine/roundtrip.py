@@ -33,10 +33,12 @@ class RoundTrips:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._closed = False
         self._idle: deque[_Idle] = deque()  # The one at the right was used last, and is used next.
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close what is kept; a call that is under way closes its connection when it ends."""
+        self._closed = True
         while self._idle:
             self._idle.pop().stream.socket.close()
 
@@ -49,7 +51,7 @@ class RoundTrips:
             operation: the operation's name, for errors.
             method: HTTP's.
             target: path and query, already encoded.
-            body: sent with its length; where the daemon answers before it has read all of it, the rest is not sent.
+            body: sent with its length; where the daemon refuses it and closes, the rest is not sent.
             headers: more headers.
 
         Raises:
@@ -70,15 +72,16 @@ class RoundTrips:
     def _kept(self) -> trio.SocketStream | None:
         """A connection that is still open; None where there is none."""
         while self._idle:
-            stream = self._idle.pop().stream
-            if not stream.socket.is_readable():
+            stream, since = self._idle.pop()
+            # A firewall on the way may have forgotten it. What is readable is its end, or what nobody asked for.
+            if since >= trio.current_time() - _MAX_IDLE and not stream.socket.is_readable():
                 return stream
-            stream.socket.close()  # The daemon has closed it, or said what nobody asked for.
+            stream.socket.close()
         return None
 
     def _let_go(self, stream: trio.SocketStream, *, keep: bool) -> None:
         now = trio.current_time()
-        if keep and len(self._idle) < _MAX_IDLE_CONNECTIONS:
+        if keep and not self._closed and len(self._idle) < _MAX_IDLE_CONNECTIONS:
             self._idle.append(_Idle(stream, now))
         else:
             stream.socket.close()

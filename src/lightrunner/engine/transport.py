@@ -1,7 +1,7 @@
 """HTTP for answers that last or flow: waits, logs, progress. The one module that knows httpx.
 
 httpx's transport is used directly, without its client: no redirects, cookies or proxies from the environment happen to
-a daemon's socket, and a call costs 0.53 ms where it cost 0.72 (both seen on 20.10). Each has a connection of its own.
+a daemon's socket, and a call takes 0.2 ms less (seen on 20.10). Each has a transport and a connection of its own.
 No httpx exception leaves this module.
 """
 

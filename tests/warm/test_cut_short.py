@@ -15,8 +15,8 @@ from tests.warm.waiting import holders, warm_containers
 from tests.warm.ways import Way, prepared, warm
 from tools.raw_engine import RawEngine
 
-STRIDE = 7
-"""Steps between one cancellation and the next; a run has about a hundred."""
+STRIDE = 4
+"""Steps between one cancellation and the next; a run has some thirty."""
 
 
 @pytest.mark.parametrize("way", [warm, prepared])

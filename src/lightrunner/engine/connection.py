@@ -27,9 +27,11 @@ HEADERS: Final[Headers] = (
     (b"User-Agent", b"lightrunner"),
 )
 
-
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """An answer that is read whole may have as much: a daemon with ten thousand containers lists them in less."""
+
+_COPIED_BYTES: Final = 64 * 1024
+"""A body of less is sent together with its head."""
 
 _REFUSED: Final = 400
 """HTTP's statuses from here on are errors."""
@@ -69,6 +71,21 @@ def request_head(method: str, target: str, headers: Headers, *, version: bytes =
     return b"\r\n".join(lines)
 
 
+async def send_request(stream: trio.SocketStream, head: bytes, body: bytes = b"") -> bool:
+    """Send it all; False: the daemon took no more of it, for it has refused, or gone, which its answer tells."""
+    try:
+        for data in (head + body,) if len(body) < _COPIED_BYTES else (head, body):
+            await stream.send_all(data)
+    except trio.BrokenResourceError:
+        return False
+    return True
+
+
+def lost_connection(operation: str, endpoint: Endpoint, error: Exception) -> EngineUnreachable:
+    """The error for a connection that broke; where trio raised it, with what the system said."""
+    return EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {error.__cause__ or error}")
+
+
 def take_in(decoder: AnswerDecoder, data: bytes, operation: str, endpoint: Endpoint) -> list[memoryview]:
     """Feed the decoder what was received, where nothing is the connection's end; the pieces of the body.
 
@@ -101,8 +118,7 @@ async def receive_answer(
         try:
             data = await stream.receive_some()
         except trio.BrokenResourceError as error:
-            reason = error.__cause__ or error
-            raise EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {reason}") from error
+            raise lost_connection(operation, endpoint, error) from error
         for piece in take_in(decoder, data, operation, endpoint):
             body += piece
         refused = decoder.head is not None and decoder.head.status >= _REFUSED

@@ -5,15 +5,15 @@ of that goes past httpx, where each run's attach took 1.4 ms more (seen on 20.10
 """
 
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 import trio
 
 from .answers import SWITCHING_PROTOCOLS, AnswerDecoder
-from .connection import RECEIVE_BYTES, connect, receive_answer, request_head
+from .connection import RECEIVE_BYTES, connect, lost_connection, receive_answer, request_head, send_request
 from .endpoint import Endpoint
-from .errors import EngineProtocolError, EngineUnreachable, response_error
+from .errors import EngineProtocolError, response_error
 from .frames import FrameDecoder, OutputPiece
 
 _SEND_BYTES = 256 * 1024
@@ -53,7 +53,7 @@ class RawConnection:
         try:
             self._stream.socket.shutdown(trio.socket.SHUT_WR)
         except OSError as error:
-            raise EngineUnreachable(self._loss(error)) from error
+            raise lost_connection(self._operation, self._endpoint, error) from error
 
     def close(self) -> None:
         """Close it; who receives from it learns that it is lost."""
@@ -64,10 +64,7 @@ class RawConnection:
         try:
             yield
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise EngineUnreachable(self._loss(error.__cause__ or error)) from error
-
-    def _loss(self, reason: BaseException) -> str:
-        return f"{self._operation}: the connection to {self._endpoint} was lost: {reason}"
+            raise lost_connection(self._operation, self._endpoint, error) from error
 
 
 @asynccontextmanager
@@ -81,8 +78,7 @@ async def open_upgraded(endpoint: Endpoint, operation: str, target: str) -> Asyn
     """
     stream = await connect(endpoint, operation)
     try:
-        with suppress(trio.BrokenResourceError):  # What it said before it went follows, or the loss shows.
-            await stream.send_all(request_head("POST", target, _UPGRADE))
+        await send_request(stream, request_head("POST", target, _UPGRADE))
         decoder = AnswerDecoder(may_upgrade=True)
         # Where a proxy has kept the wish to itself, the daemon answers 200, and the body ends when the container does.
         answer = await receive_answer(stream, decoder, operation, endpoint, wants_body=False)

@@ -10,15 +10,12 @@ from typing import Final, NamedTuple
 import trio
 
 from .answers import AnswerDecoder
-from .connection import Answer, Headers, connect, receive_answer, request_head
+from .connection import Answer, Headers, connect, receive_answer, request_head, send_request
 from .endpoint import Endpoint
 
 _MAX_IDLE_CONNECTIONS: Final = 20
 _MAX_IDLE: Final = 30.0
 """Seconds."""
-
-_COPIED_BYTES: Final = 64 * 1024
-"""A body of less is sent together with its head."""
 
 
 class _Idle(NamedTuple):
@@ -64,7 +61,7 @@ class RoundTrips:
         stream = self._kept() or await connect(self._endpoint, operation)
         sent = False
         try:
-            sent = await _send(stream, request_head(method, target, headers), body or b"")
+            sent = await send_request(stream, request_head(method, target, headers), body or b"")
             return await receive_answer(stream, decoder, operation, self._endpoint)
         finally:
             self._let_go(stream, keep=sent and decoder.leaves_connection)
@@ -87,13 +84,3 @@ class RoundTrips:
             stream.socket.close()
         while self._idle and self._idle[0].since < now - _MAX_IDLE:
             self._idle.popleft().stream.socket.close()
-
-
-async def _send(stream: trio.SocketStream, head: bytes, body: bytes) -> bool:
-    """Send it all; False: the daemon took no more of it, for it has refused, or gone, which its answer tells."""
-    try:
-        for data in (head + body,) if len(body) < _COPIED_BYTES else (head, body):
-            await stream.send_all(data)
-    except trio.BrokenResourceError:
-        return False
-    return True

@@ -108,7 +108,7 @@ def _markdown(report: Report) -> Iterator[str]:
     yield from (f"- {name}: {words}" for name, words in report.where.items())
     yield from (f"- missing: {name}: {why}" for name, why in report.missing.items())
     yield ""
-    yield "Medians, 95th percentiles and ratios of medians, each with its 95 % bootstrap interval."
+    yield "Medians, 95th percentiles and ratios (within the rounds), each with its 95 % bootstrap interval."
     yield ""
     yield "## Goals"
     yield ""

@@ -35,10 +35,10 @@ Curves = Mapping[str, Mapping[int, str]]
 
 @dataclass(frozen=True)
 class Goal:
-    """A promise about two contenders: the ratio of their medians is at most `limit`, or at least.
+    """A promise about two contenders: the ratio of the one to the other is at most `limit`, or at least.
 
     Args:
-        contender: whose median is divided,
+        contender: whose samples are divided,
         base: and by whose; None: the contender's median itself is held against the limit.
         limit: the bound.
         phase: of which part of the samples; None: of their values.

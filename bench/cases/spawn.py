@@ -47,7 +47,7 @@ async def noop(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
         name=f"noop-{network or 'isolated'}",
         title=f"A run that does nothing, network: {network or 'the isolated bridge'}",
         contenders=contenders,
-        rounds=stage.rounds(30, 3),
+        rounds=stage.rounds(60, 3),
         goals=(
             Goal("lightrunner", "floor", 1.02),
             Goal("lightrunner", "docker run", 0.97),
@@ -82,7 +82,7 @@ async def project(stage: Stage) -> AsyncGenerator[Case]:
         name="project",
         title="20 files in, an input, one file out, no network",
         contenders=contenders,
-        rounds=stage.rounds(30, 3),
+        rounds=stage.rounds(60, 3),
         goals=(Goal("lightrunner", "floor", 1.02), Goal("lightrunner", "docker run, no-op", 1.5)),
     )
 

@@ -39,10 +39,29 @@ def test_another_figure() -> None:
     assert estimate(values, p95).value == p95(values) > median(values)
 
 
-def test_a_ratio_draws_the_same_rounds_for_both_sides() -> None:
-    """What slows both down in a round does not blur their ratio."""
+def test_what_slows_both_sides_down_in_a_round_does_not_blur_their_ratio() -> None:
     base = [value * slow for value, slow in zip(noisy(10), noisy(5, seed=1), strict=True)]
     assert ratio([2 * value for value in base], base) == pytest.approx(Estimate(2, 2, 2))
+
+
+def test_19_intervals_of_20_hold_the_ratio() -> None:
+    intervals = [ratio(noisy(10, seed=seed), noisy(5, seed=seed + 1000)) for seed in range(40)]
+    assert all(it.low <= it.value <= it.high for it in intervals)
+    assert 34 <= sum(it.low < 2 < it.high for it in intervals) < 40, "neither too narrow nor too wide"
+
+
+def test_a_ratio_upside_down_is_the_inverse() -> None:
+    one, other = noisy(10), noisy(5, seed=1)
+    assert ratio(one, other).value == pytest.approx(1 / ratio(other, one).value)
+
+
+def test_outliers_do_not_move_a_ratio_far() -> None:
+    base = noisy(10)
+    values = noisy(20, seed=1)
+    usual = ratio(values, base)
+    values[3] *= 50
+    values[17] *= 20
+    assert usual.low < ratio(values, base).value < usual.high
 
 
 def test_the_same_samples_give_the_same_report() -> None:

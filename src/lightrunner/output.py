@@ -24,7 +24,7 @@ _PIECE_OVERHEAD_BYTES = 256
 _TURN = 0.01
 """Seconds of callbacks without a checkpoint, after which the reader gets its turn: at the next look at the clock."""
 
-_LINES_UNTIL_LOOK = 8
+_LINES_UNTIL_LOOK = 16
 """How many lines a quick callback gets between two looks at the clock, of which each takes as long as the callback. One
 that turns slow blocks for as many."""
 
@@ -136,19 +136,21 @@ class _Deliverer:
         self._until_look = 1
 
     async def deliver(self, lines: list[LogLine]) -> None:
-        """Give each line to the callback."""
+        """Give each line to the callback. Where there is none, the turn may be over as well."""
+        on_log = self._on_log
         at = 0
         while True:
-            for line in lines[at : at + self._until_look]:
-                outcome = self._on_log(line)
+            until = at + self._until_look
+            for line in lines[at:until]:
+                outcome = on_log(line)
                 if outcome is not None and inspect.isawaitable(outcome):
                     await outcome
-            at += self._until_look
+            at = until
             if time.monotonic() >= self._turn_ends:
                 await trio.lowlevel.checkpoint()
                 self.begin_turn()
-            else:
-                self._until_look = min(2 * self._until_look, _LINES_UNTIL_LOOK)
+            elif self._until_look < _LINES_UNTIL_LOOK:
+                self._until_look *= 2
             if at >= len(lines):
                 return
 

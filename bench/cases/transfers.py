@@ -1,4 +1,4 @@
-"""Folders in and files out, beside ``docker cp`` and beside the standard library's tarfile.
+"""Folders in and files out, beside ``docker cp``, beside the standard library's tarfile, and beside the daemon alone.
 
 A sample is a round trip, and its phases are the two ways: into a created container's volume, and out of it when it has
 exited. What lies between, the container's start and exit, does not count.
@@ -101,7 +101,7 @@ async def small_files(stage: Stage, *, place: str) -> AsyncGenerator[Case]:
     yield Case(
         name=f"small-files-{place}",
         title=f"{_FILES:,} files of {_SMALL_BYTES:,} bytes in and out; the host's side on {place}",
-        contenders=_contenders(stage, trip),
+        contenders={**_contenders(stage, trip), "floor": _daemon_alone(stage.floor, trip)},
         rounds=stage.rounds(8, 1),
         goals=(
             Goal("lightrunner", "docker cp", 1.0, phase="seed"),
@@ -167,6 +167,30 @@ def _standard_library(floor: Floor, trip: RoundTrip) -> Contender:
             floor.run_created(container)
             extract = _seconds(lambda: unpack(container))
         return trip.sample(seed, extract)
+
+    return blocking(sample)
+
+
+def _daemon_alone(floor: Floor, trip: RoundTrip) -> Contender:
+    """An archive that was made before goes in, and what comes out is thrown away."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(trip.source, arcname=".")
+
+    def send(container: str) -> None:
+        with floor.upload(container, _WORKDIR) as writer:
+            writer.write(made.getbuffer())
+
+    def receive(container: str) -> None:
+        received = sum(len(part) for part in floor.download(container, trip.path))
+        assert received >= made.tell() // 2, "half of it is missing"
+
+    def sample() -> Sample:
+        with floor.created(trip.job) as container:
+            seed = _seconds(lambda: send(container))
+            floor.run_created(container)
+            extract = _seconds(lambda: receive(container))
+        return Sample(seed + extract, {"seed": seed, "extract": extract})
 
     return blocking(sample)
 

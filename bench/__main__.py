@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with fresh_disk() as disk, engine_at(options.host, disk.folder) as host:
         measuring = partial(run, host, disk, names, quick=options.quick, seed=options.seed, folder=folder)
         report = trio.run(measuring)
-    missed = [f"{case.name}: {it.goal}" for case in report.cases for it in case.verdicts if not it.met]
+    missed = [f"{case.name}: {it.goal}: {it}" for case in report.cases for it in case.verdicts if not it.met]
     print(f"goals missed: {len(missed)}", *missed, sep="\n  ")
     print(f"results: {folder}")
 

@@ -24,11 +24,21 @@ class Summary:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a goal."""
+    """What became of a goal.
+
+    Attributes:
+        met: by the figure itself.
+        sure: its whole interval says the same; otherwise the noise was too much to tell.
+    """
 
     goal: str
     seen: Estimate
     met: bool
+    sure: bool
+
+    def __str__(self) -> str:
+        word = "met" if self.met else "missed"
+        return word if self.sure else f"{word}, within the noise"
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,8 @@ def _markdown(report: Report) -> Iterator[str]:
     for case in report.cases:
         for verdict in case.verdicts:
             seen, interval = _cells(verdict.seen)
-            yield f"| {case.name} | {verdict.goal} | {seen} | {interval} | {'met' if verdict.met else '**missed**'} |"
+            word = str(verdict) if verdict.met else f"**{verdict}**"
+            yield f"| {case.name} | {verdict.goal} | {seen} | {interval} | {word} |"
     yield ""
     yield "## Cases"
     yield ""
@@ -142,7 +153,8 @@ def _verdict(goal: Goal, series: Series, unit: str) -> Verdict:
         seen = estimate(values)
     else:
         seen = ratio(values, _of_phase(series[goal.base], None if goal.whole_base else goal.phase))
-    return Verdict(goal_text(goal, unit), seen, goal.met_by(seen.value))
+    met = goal.met_by(seen.value)
+    return Verdict(goal_text(goal, unit), seen, met, sure=met == goal.met_by(seen.low) == goal.met_by(seen.high))
 
 
 def _of_phase(samples: list[Sample], phase: str | None) -> list[float]:

@@ -52,9 +52,27 @@ async def test_a_report_tells_whether_goals_were_met() -> None:
     )
     report = Report(where={}, missing={}, quick=True)
     done = report.add(case, await measure(case, random.Random(0), lambda _: None))  # noqa: S311
-    assert [verdict.met for verdict in done.verdicts] == [True, False, False]
+    assert [str(verdict) for verdict in done.verdicts] == ["met", "missed", "missed"]
     assert [verdict.seen.value for verdict in done.verdicts] == [0.5, 0.5, 2.0]
     assert "| b | 2000 | 2000-2000 | 2000 | 2000-2000 | 2 | 2-2 | 2000 |" in list(case_lines(done))
+
+
+async def test_a_report_tells_where_the_noise_is_too_much() -> None:
+    values = iter(range(100, 200))
+    case = Case(
+        "c",
+        "C",
+        {"a": blocking(lambda: Sample(next(values)))},
+        rounds=10,
+        goals=(
+            Goal("a", None, 105.6),
+            Goal("a", None, 105.4),
+            Goal("a", None, 200),
+            Goal("a", None, 200, at_least=True),
+        ),
+    )
+    done = Report(where={}, missing={}, quick=True).add(case, await measure(case, random.Random(0), lambda _: None))  # noqa: S311
+    assert [str(it) for it in done.verdicts] == ["met, within the noise", "missed, within the noise", "met", "missed"]
 
 
 async def test_a_phase_may_be_held_against_the_whole_of_another() -> None:

@@ -24,7 +24,7 @@ _PIECE_OVERHEAD_BYTES = 256
 _TURN = 0.01
 """Seconds of callbacks without a checkpoint, after which the reader gets its turn: at the next look at the clock."""
 
-_LINES_UNTIL_LOOK = 16
+_LINES_UNTIL_LOOK = 8
 """How many lines a quick callback gets between two looks at the clock, of which each takes as long as the callback. One
 that turns slow blocks for as many."""
 

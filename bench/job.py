@@ -1,8 +1,11 @@
 """One container, described alike to every peer, so that all of them do the same work."""
 
+import io
 import json
+import tarfile
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lightrunner import ExtractSpec, RunnerOptions, RunRequest
@@ -82,3 +85,11 @@ def no_op(image: str, network: str | None) -> Job:
 def new_name() -> str:
     """A name for a container and its volume, as lightrunner chooses them: its reaper may clean up after a crash."""
     return f"light-runner-{uuid.uuid4()}"
+
+
+def archived(folder: Path) -> bytes:
+    """A folder's contents as a tar."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(folder, arcname=".")
+    return made.getvalue()

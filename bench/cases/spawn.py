@@ -1,7 +1,5 @@
 """What a cold run costs: no-ops, a small project."""
 
-import io
-import tarfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.job import Job, no_op
+from bench.job import Job, archived, no_op
 from bench.sampling import Case, Contender, Goal, Sample, blocking, timed
 from bench.stage import Stage
 from lightrunner import DockerRunner, ExtractSpec, RunRequest
@@ -74,7 +72,7 @@ async def project(stage: Stage) -> AsyncGenerator[Case]:
     nothing = Job(RunRequest(image=stage.image, entrypoint="true", network="none"))
     contenders = {
         "lightrunner": ours(stage.runner, request),
-        "floor": blocking(partial(stage.floor.run, Job(request, _archive(folder)))),
+        "floor": blocking(partial(stage.floor.run, Job(request, archived(folder)))),
     }
     if stage.cli is not None:
         contenders["docker run, no-op"] = timed(partial(stage.cli.run, nothing))
@@ -91,10 +89,3 @@ def _write_project(folder: Path) -> None:
     folder.mkdir()
     for number in range(_PROJECT_FILES):
         (folder / f"module_{number}.py").write_text("#" * _PROJECT_FILE_BYTES)
-
-
-def _archive(folder: Path) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        archive.add(folder, arcname=".")
-    return made.getvalue()

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.floor import Floor, PartsReader
-from bench.job import Job
+from bench.job import Job, archived
 from bench.programs import DockerCli
 from bench.sampling import Case, Contender, Goal, Sample, blocking
 from bench.stage import Stage
@@ -173,17 +173,15 @@ def _standard_library(floor: Floor, trip: RoundTrip) -> Contender:
 
 def _daemon_alone(floor: Floor, trip: RoundTrip) -> Contender:
     """An archive that was made before goes in, and what comes out is thrown away."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        archive.add(trip.source, arcname=".")
+    archive = archived(trip.source)
 
     def send(container: str) -> None:
         with floor.upload(container, _WORKDIR) as writer:
-            writer.write(made.getbuffer())
+            writer.write(archive)
 
     def receive(container: str) -> None:
         received = sum(len(part) for part in floor.download(container, trip.path))
-        assert received >= made.tell() // 2, "half of it is missing"
+        assert received >= len(archive) // 2, "half of it is missing"
 
     def sample() -> Sample:
         with floor.created(trip.job) as container:

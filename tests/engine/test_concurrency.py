@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 import trio
 
-from lightrunner.engine import EngineClient, EngineNotFound, EngineResponseError
+from lightrunner.engine import EngineClient, EngineNotFound, EngineProtocolError, EngineResponseError
 from tests.engine.containers import created, run_to_exit, running
 from tests.fake_daemon import Request, fake_daemon, json_answer
 
@@ -121,7 +121,6 @@ async def test_calls_one_after_the_other_share_a_connection() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{} and more",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: Close\r\n\r\n{}",
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 500 Oh\r\nContent-Length: 1000000\r\n\r\n" + bytes(100_000),
@@ -139,6 +138,18 @@ async def test_a_connection_that_is_of_no_more_use_is_not_used_again(answer: byt
                 await client.system_info()
             await trio.testing.wait_all_tasks_blocked()
             assert (daemon.connections, len(daemon.requests("system_info"))) == (connections, connections)
+
+
+async def test_bytes_behind_an_answer_fail_one_call_and_end_the_connection() -> None:
+    async def say(request: Request) -> None:
+        await request.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{} and more\r\n\r\n")
+
+    async with fake_daemon({"system_info": say}) as daemon, EngineClient(daemon.host) as client:
+        await client.system_info()
+        with pytest.raises(EngineProtocolError):
+            await client.system_version()
+        await client.system_version()
+        assert (daemon.connections, daemon.open_connections) == (2, 1)
 
 
 async def test_a_call_that_is_cancelled_closes_its_connection() -> None:

@@ -14,7 +14,7 @@ from lightrunner.engine import (
     EngineResponseError,
     EngineUnreachable,
 )
-from lightrunner.engine.exchange import thread_limiter
+from lightrunner.engine.threads import thread_limiter
 from tests.engine.containers import created, get_files, receive_all, tar_of
 from tests.fake_daemon import Answer, Request, archive, fake_daemon, head, path_stat, plain, raw
 from tests.runs.host_folders import wait_until
@@ -179,7 +179,7 @@ async def test_garbage_behind_a_chunk() -> None:
 
     async with fake_daemon({"container_archive": garbage}) as daemon, EngineClient(daemon.host) as client:
         async with client.container_archive("c", "/") as stream:
-            with pytest.raises(EngineProtocolError, match="longer than its size"):
+            with pytest.raises(EngineProtocolError, match="does not speak HTTP as agreed"):
                 await drained(stream)
         await client.system_info()
 

@@ -39,7 +39,7 @@ async def assert_fails(answer: Answer, error: Raised, match: str = "^system_info
     [
         (raw(), EngineUnreachable),
         (raw(b"HTTP/1.1 200 OK\r\nApi-Ver"), EngineUnreachable),
-        (raw(b"SSH-2.0-OpenSSH_9.2p1\r\n"), EngineProtocolError),
+        (raw(b"SSH-2.0-OpenSSH_9.2p1\r\n"), EngineUnreachable),  # h11 waits for more, and gets the end.
         (raw(b"220 mail.example.org ESMTP\r\n\r\n"), EngineProtocolError),
         (raw(bytes(range(256)) * 8), EngineProtocolError),
         (raw(b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n"), EngineProtocolError),  # TLS' alert
@@ -202,7 +202,7 @@ async def test_a_body_is_not_sent_on_where_the_daemon_has_answered() -> None:
 
 async def test_a_request_that_cannot_be_made_is_an_engine_error() -> None:
     async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
-        with pytest.raises(EngineProtocolError, match="not a request that can be made"):
+        with pytest.raises(EngineProtocolError, match="the request cannot be made"):
             async with client.container_wait("c" * 100_000):
                 pass
         assert daemon.requests("container_wait") == []

@@ -5,12 +5,11 @@ errors.py      the engine's family of errors (pure)
 endpoint.py    host, DOCKER_HOST and the usual sockets -> where the daemon is (pure)
 frames.py      multiplexed output, incrementally (pure)
 progress.py    pull, import and build streams, incrementally (pure)
-answers.py     an HTTP answer, incrementally (pure)
-connection.py  a connection, a request's head on it, an answer from it
-roundtrip.py   short calls, on connections that are kept
-exchange.py    calls with much data, in threads
-transport.py   answers that last or flow: the one module that knows httpx
-hijack.py      an attached container: the upgrade, output out, stdin in, half-close
+transport.py   requests, responses, upgrades: the one module that imports httpx
+upload.py      a body from an iterator, made ahead in a thread
+download.py    an archive, read from a plain socket in the thread that writes it
+threads.py     how many threads move archives at a time
+streams.py     a container's output and stdin
 calls.py       how a call is made: version, status, progress
 containers.py  the containers' operations, one short method each
 images.py      the images' operations
@@ -32,9 +31,9 @@ from .errors import EngineResponseError as EngineResponseError
 from .errors import EngineUnreachable as EngineUnreachable
 from .frames import FrameDecoder as FrameDecoder
 from .frames import OutputPiece as OutputPiece
-from .hijack import AttachedStream as AttachedStream
-from .hijack import OutputStream as OutputStream
 from .progress import ErrorDetail as ErrorDetail
 from .progress import ProgressDecoder as ProgressDecoder
 from .progress import ProgressDetail as ProgressDetail
 from .progress import ProgressMessage as ProgressMessage
+from .streams import AttachedStream as AttachedStream
+from .streams import OutputStream as OutputStream

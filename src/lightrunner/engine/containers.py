@@ -7,9 +7,8 @@ from urllib.parse import quote
 
 from . import wire
 from .calls import TAR, Calls, Filters, Query, filters_text
-from .exchange import Exchange
-from .hijack import AttachedStream, OutputStream
-from .transport import Response
+from .streams import AttachedStream, OutputStream
+from .transport import Answer, Response
 
 _PATH_STAT = "x-docker-container-path-stat"
 
@@ -33,13 +32,13 @@ class PendingExit:
 class ArchiveStream:
     """A tar archive that the daemon sends; `stat` is of the path that was asked for."""
 
-    def __init__(self, exchange: Exchange, stat: wire.PathStat) -> None:
-        self._exchange = exchange
+    def __init__(self, response: Answer, stat: wire.PathStat) -> None:
+        self._response = response
         self.stat = stat
 
     async def receive_some(self) -> bytes:
         """The archive's next bytes; none at its end."""
-        return await self._exchange.receive_some()
+        return await self._response.receive_some()
 
     async def drain(self, consume: Callable[[Sequence[memoryview]], bool | None]) -> None:
         """Hand the archive to `consume`, in order and in pieces, which a worker thread reads as they come.
@@ -48,7 +47,7 @@ class ArchiveStream:
         daemon ends its answer some 40 ms behind the archive (20.10), when it has unmounted the container. What
         `consume` raises comes out here; a cancellation takes effect behind the call that is under way.
         """
-        await self._exchange.drain(consume)
+        await self._response.drain(consume)
 
 
 class Containers:
@@ -170,8 +169,8 @@ class Containers:
             EngineNotFound: nothing is there.
         """
         target = f"/containers/{quote(container, safe='')}/archive"
-        headers = await self._calls.head("container_archive_info", target, query={"path": path})
-        return wire.decode_path_stat("container_archive_info", headers.get(_PATH_STAT))
+        stat = await self._calls.head("container_archive_info", target, _PATH_STAT, query={"path": path})
+        return wire.decode_path_stat("container_archive_info", stat)
 
     @asynccontextmanager
     async def container_archive(
@@ -189,10 +188,13 @@ class Containers:
             EngineNotFound: nothing is there.
         """
         target = f"/containers/{quote(container, safe='')}/archive"
-        async with self._calls.exchange(
-            "container_archive", "GET", target, query={"path": path}, chunked=chunked
-        ) as exchange:
-            yield ArchiveStream(exchange, wire.decode_path_stat("container_archive", exchange.header(_PATH_STAT)))
+        query = {"path": path}
+        async with (
+            self._calls.stream("container_archive", "GET", target, query=query)
+            if chunked
+            else self._calls.download("container_archive", target, query=query)
+        ) as response:
+            yield ArchiveStream(response, wire.decode_path_stat("container_archive", response.header(_PATH_STAT)))
 
     async def put_container_archive(
         self,
@@ -218,11 +220,6 @@ class Containers:
         query: Query = {"path": path, "noOverwriteDirNonDir": no_overwrite_dir_non_dir}
         if isinstance(body, bytes):
             await self._calls.call("put_container_archive", "PUT", target, query=query, body=body, headers=TAR)
-        elif isinstance(body, Iterator):
-            async with self._calls.exchange(
-                "put_container_archive", "PUT", target, query=query, body=body, headers=TAR
-            ):
-                return
         else:
             async with self._calls.stream("put_container_archive", "PUT", target, query=query, body=body, headers=TAR):
                 return

@@ -35,8 +35,8 @@ import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LogLine, RunnerOptions, RunRequest, RunResult
 from lightrunner.engine import EngineClient
-from lightrunner.models import LogCallback
-from lightrunner.tasks import open_bare_nursery
+from lightrunner.nurseries import open_bare_nursery
+from lightrunner.results import LogCallback
 
 from .latencies import VARIANTS, Latencies, Latency, Variant
 from .machine import describe

@@ -10,8 +10,9 @@ from typing import Any
 
 from lightrunner import ExtractSpec, RunnerOptions, RunRequest
 from lightrunner.engine import wire
+from lightrunner.plan import RunPlan, check_options, check_request
 from lightrunner.rules.limits import DROPPED_CAPABILITIES, PIDS_LIMIT
-from lightrunner.spec import RunPlan, check_options, check_request, container_spec
+from lightrunner.runs.container import container_spec
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import trio
 
 from lightrunner.engine import EngineClient
-from lightrunner.owner import current_owner
+from lightrunner.host.owner import current_owner
 from lightrunner.rules.limits import LABEL_KIND, LABEL_OWNER
 
 from .sampling import Contender, Sample

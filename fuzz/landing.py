@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from fuzz.refusal import unless_refused
+from lightrunner.files.staging import Staging, StagingError
 from lightrunner.rules.names import parse_extract_source
 from lightrunner.rules.violation import RuleViolation
-from lightrunner.staging import Staging, StagingError
-from tests.pure.strategies import hostile_archives, member_names
-from tests.staging.archives import (
+from tests.files.archives import (
     CHARACTER_DEVICE,
     FILE,
     FOLDER,
@@ -34,6 +33,7 @@ from tests.staging.archives import (
     land,
     picture,
 )
+from tests.pure.strategies import hostile_archives, member_names
 
 _LIMIT = 64 * 1024
 _PLAIN = re.compile("[-d][-rwx]{9} ")

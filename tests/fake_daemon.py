@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import h11
 import trio
 
-from lightrunner.tasks import open_bare_nursery
+from lightrunner.nurseries import open_bare_nursery
 
 IMAGE_ID = "sha256:" + "1" * 64
 CONTAINER_ID = "c" * 64

@@ -7,15 +7,20 @@ from typing import Self
 
 import trio
 
-from .cache import cleanup_cache
-from .detached import attach, detach
+from .detached.attach import attach
+from .detached.detach import detach
+from .detached.reap import reap, reap_age, reap_volumes, reconcile_states
+from .detached.state import RunState, list_states
 from .engine import EngineClient, EngineError
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
-from .launch import Launch
-from .leases import Networks
-from .lifecycle import Run, StartedStatus
-from .models import CacheCleanup, LogCallback, ProgressCallback, ReapResult, RunnerOptions, RunRequest, RunResult
-from .reaping import reap, reap_age, reap_volumes, reconcile_states
+from .images.cache import cleanup_cache
+from .images.steps import ensure_run_image
+from .networks.allocation import Networks
+from .nurseries import run_in_child
+from .plan import check_detachable, check_options, check_request
+from .pool import PoolSize
+from .requests import RunnerOptions, RunRequest
+from .results import CacheCleanup, LogCallback, ProgressCallback, ReapResult, RunResult
 from .rules.limits import (
     CLOSE_TIMEOUT,
     DEFAULT_BUILD_TIMEOUT,
@@ -29,12 +34,9 @@ from .rules.limits import (
 from .rules.names import check_network
 from .rules.sizes import parse_age, parse_count, parse_timeout
 from .rules.violation import RuleViolation
-from .spec import check_detachable, check_options, check_request
-from .state import RunState, list_states
-from .steps import ensure_run_image
-from .stock import Size
-from .tasks import run_in_child
-from .warm import WarmPool
+from .runs.prepare import Preparation
+from .runs.run import Run, StartedStatus
+from .warm.pool import WarmPool
 
 
 class DockerRunner:
@@ -164,9 +166,11 @@ class DockerRunner:
             plan = check_request(request)
             check_detachable(request)
         warn_of_dropped_env(plan.dropped_env)
-        launch = Launch(self._engine, self._networks, plan, self._sandbox, on_progress=on_progress, detached=True)
+        preparation = Preparation(
+            self._engine, self._networks, plan, self._sandbox, on_progress=on_progress, detached=True
+        )
         async with self._under_way():
-            return await run_in_child(detach, launch, plan, self._sandbox)
+            return await run_in_child(detach, preparation, plan, self._sandbox)
 
     async def attach(
         self,
@@ -255,14 +259,14 @@ class DockerRunner:
         self._check_open()
         with invalid_request():
             plan = check_request(template)
-            stock_size = Size(
+            pool_size = PoolSize(
                 parse_count("size", size),
                 parse_count("max_size", size if max_size is None else max_size),
                 parse_timeout("idle_time", idle_time),
             )
-            if stock_size.most < stock_size.least:
+            if pool_size.maximum < pool_size.minimum:
                 raise RuleViolation("max_size", max_size, f"less than size, which is {size}")
-        pool = WarmPool(self._engine, self._networks, plan, self._sandbox, stock_size, admit=self._admitted)
+        pool = WarmPool(self._engine, self._networks, plan, self._sandbox, pool_size, admit=self._admitted)
         async with self._under_way(), pool.open():
             yield pool
 

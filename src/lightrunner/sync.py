@@ -7,9 +7,10 @@ from typing import Any
 
 import trio
 
-from .models import LogCallback, ProgressCallback, RunRequest, RunResult
+from .nurseries import open_bare_nursery
+from .requests import RunRequest
+from .results import LogCallback, ProgressCallback, RunResult
 from .runner import DockerRunner
-from .tasks import open_bare_nursery
 
 
 def run_sync(

@@ -5,7 +5,7 @@ import subprocess
 import uuid
 from collections.abc import Mapping
 
-from lightrunner.owner import Owner, current_owner
+from lightrunner.host.owner import Owner, current_owner
 from tools.raw_engine import RawEngine
 
 RUN_ID = "light-runner.run-id"

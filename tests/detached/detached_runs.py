@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from lightrunner import DockerRunner, Execution, LogLine, RunRequest, read_state
-from lightrunner.models import LogCallback
+from lightrunner.results import LogCallback
 from tools.raw_engine import RawEngine
 
 UNTIL_RELEASED = "until [ -e /app/released ]; do sleep 0.05; done"

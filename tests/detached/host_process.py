@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from lightrunner.tasks import open_bare_nursery
+from lightrunner.nurseries import open_bare_nursery
 
 ROOT = Path(__file__).parents[2]
 

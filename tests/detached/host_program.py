@@ -17,8 +17,8 @@ from unittest.mock import patch
 import trio
 
 from lightrunner import DockerRunner, ExtractSpec, LogLine, RunRequest, RunState
-from lightrunner.state import reading_logs, run_lock, write_state
-from lightrunner.statedir import state_dir
+from lightrunner.detached.state import reading_logs, run_lock, write_state
+from lightrunner.host.state_dir import state_dir
 
 
 def tell(value: object) -> None:
@@ -51,7 +51,7 @@ async def detach_and_be_interrupted(**fields: Any) -> None:
             tell("interrupted")
         write_state(state)
 
-    with patch("lightrunner.finishing.write_state", write_interrupted):
+    with patch("lightrunner.detached.finish.write_state", write_interrupted):
         async with DockerRunner() as runner:
             tell(await runner.detach(request_of(fields)))
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode
-from lightrunner.owner import current_owner
+from lightrunner.host.owner import current_owner
 from tests.detached.detached_runs import Lines, script
 from tests.detached.state_folder import state_ids, store, stored
 from tests.fake_daemon import CONTAINER_ID, Request, fake_daemon, in_turn, json_answer, plain

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, ExtractSpec
+from lightrunner.detached.logs import WholeLog, whole_log
 from lightrunner.engine import EngineClient
-from lightrunner.logs import WholeLog, whole_log
 from tests.detached.detached_runs import UNTIL_RELEASED, Lines, attach, is_gone, release, script, status_of
 from tests.detached.host_process import as_keywords, host_process
 from tests.runs.host_folders import wait_until
@@ -69,7 +69,7 @@ class HeldUpLog:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.may_be_read = trio.Event()
-        patch.setattr("lightrunner.detached.whole_log", self._open)
+        patch.setattr("lightrunner.detached.attach.whole_log", self._open)
 
     @asynccontextmanager
     async def _open(self, engine: EngineClient, container: str) -> AsyncGenerator[WholeLog]:

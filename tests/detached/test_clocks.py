@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from lightrunner import RunState, read_state
-from lightrunner.state import write_state
+from lightrunner.detached.state import write_state
 from tests.detached.state_folder import running, store
 
 
@@ -19,9 +19,9 @@ class Clocks:
         self.wall = datetime.now(UTC)
         self.since_boot = 1000.0
         self.boot = "this boot"
-        patch.setattr("lightrunner.state.datetime", SimpleNamespace(now=self.now, max=datetime.max))  # noqa: DTZ901
-        patch.setattr("lightrunner.state.boot_id", lambda: self.boot)
-        patch.setattr("lightrunner.state._since_boot", lambda: self.since_boot)
+        patch.setattr("lightrunner.detached.state.datetime", SimpleNamespace(now=self.now, max=datetime.max))  # noqa: DTZ901
+        patch.setattr("lightrunner.detached.state.boot_id", lambda: self.boot)
+        patch.setattr("lightrunner.detached.state._since_boot", lambda: self.since_boot)
 
     def now(self, _: object) -> datetime:
         """What `datetime.now` says."""

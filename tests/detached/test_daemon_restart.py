@@ -106,7 +106,7 @@ async def test_who_is_attached_to_a_detached_one_can_come_again(engine: PrivateE
 async def test_a_daemon_that_stays_away_leaves_the_rest_to_the_reaper(
     engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("lightrunner.removal.RECONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr("lightrunner.resources.RECONNECT_TIMEOUT", 0.3)
     raw = RawEngine(engine.host)
     image = ensure_busybox(raw)
     async with DockerRunner(host=engine.host) as runner:
@@ -120,7 +120,7 @@ async def test_a_daemon_that_stays_away_leaves_the_rest_to_the_reaper(
         engine.start()
         assert len(ours(raw)) == 2
         assert (await runner.reap_orphans()).containers == (), "its process lives"
-    monkeypatch.setattr("lightrunner.owner.boot_id", lambda: "of the next boot")
+    monkeypatch.setattr("lightrunner.host.owner.boot_id", lambda: "of the next boot")
     async with DockerRunner(host=engine.host) as runner:
         assert len((await runner.reap_orphans()).containers) == 1
     assert ours(raw) == set()

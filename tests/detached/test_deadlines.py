@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, ExtractSpec, RunResult
-from lightrunner.state import is_kept_elsewhere
+from lightrunner.detached.state import is_kept_elsewhere
 from tests.detached.detached_runs import UNTIL_RELEASED, end, exited, is_gone, is_running, name_of, release, script
 from tests.detached.host_process import as_keywords, detached_by_another
 from tests.detached.state_folder import store, stored

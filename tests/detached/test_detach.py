@@ -19,7 +19,7 @@ from lightrunner import (
     list_states,
     read_state,
 )
-from lightrunner.launch import Launch
+from lightrunner.runs.prepare import Preparation
 from tests.detached.detached_runs import Lines, end, exited, is_gone, is_running, name_of, script
 from tests.detached.host_process import as_keywords, detached_by_another, host_process
 from tests.detached.state_folder import forget_all, mode_of, state_ids, stored
@@ -175,7 +175,7 @@ async def test_the_state_is_there_before_the_container(state_dir: Path) -> None:
 async def test_a_failure_whose_removal_fails_too_is_kept_for_the_reaper(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("lightrunner.removal.CLEANUP_TIMEOUT", 0.2)
+    monkeypatch.setattr("lightrunner.resources.CLEANUP_TIMEOUT", 0.2)
     refuse = json_answer({"message": "no"}, status=500)
     script = {"container_start": refuse, "container_delete": refuse}
     async with fake_daemon(script) as daemon, DockerRunner(host=daemon.host) as runner:
@@ -216,17 +216,17 @@ async def test_somebody_who_finishes_it_at_once_is_not_overwritten(
     runner: DockerRunner, engine_host: str, raw: RawEngine, busybox: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the start and the moment at which it is noted, another one finds the run, and its end."""
-    start = Launch.start
+    start = Preparation.start
     finished: list[RunState | None] = []
 
-    async def start_and_be_overtaken(launch: Launch, container_id: str) -> None:
-        await start(launch, container_id)
-        await exited(raw, launch.id)
+    async def start_and_be_overtaken(preparation: Preparation, container_id: str) -> None:
+        await start(preparation, container_id)
+        await exited(raw, preparation.id)
         async with DockerRunner(host=engine_host) as other:
-            assert (await other.attach(launch.id)).exit_code == 3
-        finished.append(read_state(launch.id))
+            assert (await other.attach(preparation.id)).exit_code == 3
+        finished.append(read_state(preparation.id))
 
-    monkeypatch.setattr(Launch, "start", start_and_be_overtaken)
+    monkeypatch.setattr(Preparation, "start", start_and_be_overtaken)
     run_id = await runner.detach(script(busybox, "exit 3"))
     assert finished == [read_state(run_id)]
     assert (await runner.attach(run_id)).exit_code == 3

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, ExtractSpec, LightRunnerError, LightRunnerErrorCode
-from lightrunner.launch import Launch
+from lightrunner.runs.prepare import Preparation
 from tests.detached.detached_runs import attach, exited, is_gone, is_running, script
 from tests.detached.state_folder import leftovers, state_ids, stored
 from tests.runs.host_folders import lay_out, names
@@ -70,13 +70,13 @@ async def test_a_detach_makes_nothing(
 async def test_a_detach_that_has_started_already_leaves_nothing(
     runner: DockerRunner, busybox: str, disk: SmallDisk, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = Launch.start
+    start = Preparation.start
 
-    async def start_and_fill(launch: Launch, container_id: str) -> None:
-        await start(launch, container_id)
+    async def start_and_fill(preparation: Preparation, container_id: str) -> None:
+        await start(preparation, container_id)
         disk.fill()
 
-    monkeypatch.setattr(Launch, "start", start_and_fill)
+    monkeypatch.setattr(Preparation, "start", start_and_fill)
     with pytest.raises(LightRunnerError, match="No space left") as raised:
         await runner.detach(script(busybox, "sleep 60"))
     assert raised.value.code is LightRunnerErrorCode.STATE_FAILED

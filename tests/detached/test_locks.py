@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from lightrunner import LightRunnerError, LightRunnerErrorCode
-from lightrunner.state import no_log_readers, reading_logs, run_lock, sweep_locks
-from lightrunner.statedir import make_state_dir, try_lock
+from lightrunner.detached.state import no_log_readers, reading_logs, run_lock, sweep_locks
+from lightrunner.host.state_dir import make_state_dir, try_lock
 from tests.detached.host_process import host_process, told_by
 from tests.detached.state_folder import leftovers
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from lightrunner.owner import Owner, current_owner, is_dead, is_gone, owner_of, parse_owner
+from lightrunner.host.owner import Owner, current_owner, is_dead, is_gone, owner_of, parse_owner
 
 
 @pytest.fixture
 def other() -> Iterator[subprocess.Popen[str]]:
     """Another process, which tells its owner label and lives until its stdin is closed."""
-    program = "from lightrunner.owner import current_owner; print(current_owner(), flush=True); input()"
+    program = "from lightrunner.host.owner import current_owner; print(current_owner(), flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
@@ -72,15 +72,15 @@ def unreadable(_: str) -> str:
 
 def test_a_process_that_is_hidden_cannot_be_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     owner = current_owner()
-    monkeypatch.setattr("lightrunner.owner._read", unreadable)  # as with /proc mounted hidepid=2
+    monkeypatch.setattr("lightrunner.host.owner._read", unreadable)  # as with /proc mounted hidepid=2
     assert is_dead(owner) is None
     assert is_dead(owner._replace(pid=999_999_999)) is True
 
 
 def test_without_proc_the_number_has_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightrunner.owner.boot_id", lambda: "")
-    monkeypatch.setattr("lightrunner.owner._read", unreadable)
-    monkeypatch.setattr("lightrunner.owner.owner_of", owner_of.__wrapped__)  # Not what is known already.
+    monkeypatch.setattr("lightrunner.host.owner.boot_id", lambda: "")
+    monkeypatch.setattr("lightrunner.host.owner._read", unreadable)
+    monkeypatch.setattr("lightrunner.host.owner.owner_of", owner_of.__wrapped__)  # Not what is known already.
     owner = current_owner()
     assert (owner.boot, owner.start) == ("", "")
     assert is_dead(owner) is False

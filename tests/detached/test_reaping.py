@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, ExtractSpec, ReapResult
-from lightrunner.owner import current_owner
-from lightrunner.reaping import reap_age
+from lightrunner.detached.reap import reap_age
+from lightrunner.host.owner import current_owner
 from tests.detached.daemon_objects import (
     add_container,
     add_volume,
@@ -299,7 +299,7 @@ async def test_one_that_cannot_be_finished_does_not_keep_the_others(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, logger="lightrunner"):
-        patch.setattr("lightrunner.finishing.write_state", fail)
+        patch.setattr("lightrunner.detached.finish.write_state", fail)
         assert await runner.reap_orphans() == ReapResult((), ())
     assert caplog.text.count("could not be reaped") == 3
     assert len((await runner.reap_orphans()).containers) == 3

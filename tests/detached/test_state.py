@@ -21,9 +21,16 @@ from lightrunner import (
     list_states,
     read_state,
 )
-from lightrunner.state import StoredExtract, StoredExtracted, from_stored, is_kept_elsewhere, to_stored, write_state
-from lightrunner.statedir import state_dir as current_state_dir
-from lightrunner.statedir import sweep_temporary_files, write_whole
+from lightrunner.detached.state import (
+    StoredExtract,
+    StoredExtracted,
+    from_stored,
+    is_kept_elsewhere,
+    to_stored,
+    write_state,
+)
+from lightrunner.host.state_dir import state_dir as current_state_dir
+from lightrunner.host.state_dir import sweep_temporary_files, write_whole
 from tests.detached.state_folder import MOMENT, leftovers, mode_of, running, state_ids, stored
 from tests.fake_daemon import fake_daemon
 

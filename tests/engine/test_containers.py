@@ -3,13 +3,7 @@
 import pytest
 
 from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
-from lightrunner.engine.wire import (
-    ContainerCreateRequest,
-    HostConfig,
-    LogConfig,
-    Mount,
-    VolumeOptions,
-)
+from lightrunner.engine.wire import ContainerCreateRequest, HostConfig, LogConfig, Mount, VolumeOptions
 from tests.engine.containers import created, run_to_exit, running, wait_exit
 from tools.raw_engine import RawEngine
 

@@ -7,7 +7,8 @@ import pytest
 
 from lightrunner import RunnerOptions, RunRequest
 from lightrunner.engine import wire
-from lightrunner.spec import check_options, check_request, container_spec
+from lightrunner.plan import check_options, check_request
+from lightrunner.runs.container import container_spec
 
 ID = "0b5e"
 

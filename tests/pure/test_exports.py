@@ -1,6 +1,7 @@
 """What is public, is public on purpose: named once, documented, typed."""
 
 import ast
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
@@ -10,13 +11,13 @@ import pytest
 
 import lightrunner
 import lightrunner.engine
-import lightrunner.rules
 
 from .source_tree import ROOT, modules
 
 MODULES = modules()
 PUBLIC = [lightrunner, lightrunner.engine]
-PACKAGES = [*PUBLIC, lightrunner.rules]
+ROOMS = ("detached", "files", "host", "images", "networks", "rules", "runs", "warm")
+PACKAGES = [*PUBLIC, *(importlib.import_module(f"lightrunner.{name}") for name in ROOMS)]
 
 
 def exports(package: ModuleType) -> dict[str, object]:

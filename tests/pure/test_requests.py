@@ -10,10 +10,10 @@ import trio
 from hypothesis import given
 
 from lightrunner import ExtractResult, ExtractSpec, RunnerOptions, RunRequest
+from lightrunner.plan import check_detachable, check_options, check_request
 from lightrunner.rules.limits import GIB, MIB
 from lightrunner.rules.sizes import GpuRequest
 from lightrunner.rules.violation import RuleViolation
-from lightrunner.spec import check_detachable, check_options, check_request
 
 from .strategies import any_text, any_values, json_values
 from .violations import violation

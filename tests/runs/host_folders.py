@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from lightrunner import seed
+from lightrunner.files import seed
 from lightrunner.rules.tarheader import file_header
 
 # One line for each path below the workdir, ended by NUL since a name may hold anything else.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import trio
 
 from lightrunner import DockerRunner, Execution, LogLine, RunRequest, RunResult
-from lightrunner.models import LogCallback, ProgressCallback
+from lightrunner.results import LogCallback, ProgressCallback
 from tools.raw_engine import RawEngine
 
 

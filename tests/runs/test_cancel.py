@@ -207,7 +207,7 @@ async def test_a_create_is_not_overtaken_by_its_removal() -> None:
 async def test_a_removal_that_hangs_ends_and_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("lightrunner.removal.CLEANUP_TIMEOUT", 0.2)
+    monkeypatch.setattr("lightrunner.resources.CLEANUP_TIMEOUT", 0.2)
     with caplog.at_level(logging.ERROR, logger="lightrunner"):
         asked = await cancel_when("container_start", {"container_start": hang, "container_delete": hang})
     assert asked[-1] == "container_delete"
@@ -217,7 +217,7 @@ async def test_a_removal_that_hangs_ends_and_is_told(
 async def test_a_removal_has_the_time_that_those_of_others_take(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("lightrunner.removal.CLEANUP_TIMEOUT", 0.4)
+    monkeypatch.setattr("lightrunner.resources.CLEANUP_TIMEOUT", 0.4)
     turn = trio.Lock()
     done: dict[str, bool] = {}
 

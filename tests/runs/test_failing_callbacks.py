@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, LogLine
-from lightrunner.models import LogCallback
+from lightrunner.results import LogCallback
 from tests.runs.shell_runs import Run, shell
 
 Raise = Callable[[Exception], LogCallback]

@@ -12,7 +12,7 @@ __all__ = ["committed_image", "image_variant", "make_runner", "plain_network", "
 
 @pytest.fixture
 def factory() -> Factory:
-    """What a stock's things come from, and go back to."""
+    """What a pool's things come from, and go back to."""
     return Factory()
 
 

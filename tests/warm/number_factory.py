@@ -1,4 +1,4 @@
-"""A factory of numbers for stocks to keep, and a clock that jumps: what the tests of `Stock` share."""
+"""A factory of numbers for pools to keep, and a clock that jumps: what the tests of `SingleUsePool` share."""
 
 import functools
 import itertools
@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from lightrunner import LightRunnerError
-from lightrunner.stock import Size, Stock
+from lightrunner.pool import PoolSize, SingleUsePool
 
 MAKE, DISCARD, DELAY = 1.0, 0.25, 10.0
 """Seconds. A moment, below, is long enough for all that is due now, and for nothing else."""
@@ -57,12 +57,16 @@ class Factory:
         return number not in self.dead
 
     @asynccontextmanager
-    async def stock(self, least: int, most: int | None = None, idle: float = math.inf) -> AsyncGenerator[Stock[int]]:
-        """A stock in its block; after it none of its things exists."""
-        stock = Stock(self.make, self.discard, self.is_usable, size=Size(least, most or least, idle), delay=DELAY)
+    async def pool(
+        self, least: int, most: int | None = None, idle: float = math.inf
+    ) -> AsyncGenerator[SingleUsePool[int]]:
+        """A pool in its block; after it none of its things exists."""
+        pool = SingleUsePool(
+            self.make, self.discard, self.is_usable, size=PoolSize(least, most or least, idle), delay=DELAY
+        )
         try:
-            async with stock.open():
-                yield stock
+            async with pool.open():
+                yield pool
         finally:
             assert not self.existing
 
@@ -77,22 +81,22 @@ def jumping(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
-async def use(stock: Stock[int], seconds: float = 0.0) -> int:
+async def use(pool: SingleUsePool[int], seconds: float = 0.0) -> int:
     """Wait for one, use it for so long, and give it up."""
-    number = await stock.wait_take()
+    number = await pool.take()
     await trio.sleep(seconds)
-    stock.used(number)
+    pool.discard_used(number)
     return number
 
 
-async def expect_failure(stock: Stock[int], reason: str) -> None:
+async def expect_failure(pool: SingleUsePool[int], reason: str) -> None:
     with pytest.raises(LightRunnerError, match=reason):
-        await stock.wait_take()
+        await pool.take()
 
 
-def take_all(stock: Stock[int]) -> list[int]:
+def take_all(pool: SingleUsePool[int]) -> list[int]:
     """All that are ready now."""
     taken = list[int]()
-    while (number := stock.take()) is not None:
+    while (number := pool.take_nowait()) is not None:
         taken.append(number)
     return taken

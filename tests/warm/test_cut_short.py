@@ -1,4 +1,4 @@
-"""Runs that are cancelled anywhere, and processes that are killed: nothing of pools, holders and runs is left."""
+"""Runs that are cancelled anywhere, and processes that are killed: nothing of pools and runs is left."""
 
 import signal
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.detached.host_process import as_keywords, host_process
 from tests.runs.checkpoints import cancelled_at, count_steps
 from tests.runs.host_folders import lay_out
 from tests.runs.shell_runs import shell
-from tests.warm.waiting import holders, warm_containers
+from tests.warm.waiting import pause_containers, warm_containers
 from tests.warm.ways import Way, prepared, warm
 from tools.raw_engine import RawEngine
 
@@ -42,7 +42,7 @@ async def test_what_a_killed_process_held_is_found_by_the_reaper(
     keywords = as_keywords(busybox, "echo; sleep 3600", seconds=seconds)
     async with host_process(engine_host, "keep_ready", keywords) as host:
         await host.next_told()
-        assert len(holders(daemon_clean)) >= 2
+        assert len(pause_containers(daemon_clean)) >= 2
         assert len(warm_containers(daemon_clean)) >= 3
         assert not (await runner.reap_orphans()).containers, "it is alive"
         host.process.send_signal(signal.SIGKILL)

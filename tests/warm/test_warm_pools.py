@@ -8,13 +8,13 @@ import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunRequest, RunResult, WarmPool
 from lightrunner.engine import EngineClient
-from lightrunner.holders import Holder, Holders, can_hold
+from lightrunner.networks.pause_containers import PauseContainer, PauseContainers, can_prepare
 from tests.conftest import ours
 from tests.fake_daemon import fake_daemon, json_answer
 from tests.runs.conftest import CommittedImage, ImageVariant, MakeRunner
 from tests.runs.host_folders import lay_out, meddle
 from tests.runs.shell_runs import shell
-from tests.warm.waiting import holders, until, warm_containers
+from tests.warm.waiting import pause_containers, until, warm_containers
 from tests.warm.ways import handle
 from tools.raw_engine import RawEngine
 
@@ -61,22 +61,26 @@ async def test_more_callers_than_containers_have_one_each(runner: DockerRunner, 
     assert all(int(given) == number for number, (_, given) in said.items())
 
 
-async def test_on_a_network_each_has_a_namespace_of_a_holder(
+async def test_on_a_network_each_has_a_namespace_of_a_pause_container(
     runner: DockerRunner, raw: RawEngine, busybox: str
 ) -> None:
     request = shell(busybox, "true", network=None)
     async with runner.warm(request, size=2) as pool:
         modes = network_modes(raw)
         assert len(modes) == 2
-        assert modes == {f"container:{holder}" for holder in holders(raw)}
+        assert modes == {f"container:{pause_container}" for pause_container in pause_containers(raw)}
         for _ in range(2):
             assert (await pool.run(request)).success
         await until(lambda: len(network_modes(raw)) == 2 and not modes & network_modes(raw))
-        await until(lambda: network_modes(raw) == {f"container:{holder}" for holder in holders(raw)})
+        await until(
+            lambda: network_modes(raw) == {f"container:{pause_container}" for pause_container in pause_containers(raw)}
+        )
     assert not ours(raw)
 
 
-async def test_who_waits_does_not_wait_for_a_holder(runner: DockerRunner, raw: RawEngine, busybox: str) -> None:
+async def test_who_waits_does_not_wait_for_a_pause_container(
+    runner: DockerRunner, raw: RawEngine, busybox: str
+) -> None:
     request = shell(busybox, "cat /proc/sys/kernel/hostname; sleep 1", network=None)
     modes = set[str]()
     async with runner.warm(request, size=1) as pool, trio.open_nursery() as nursery:
@@ -88,22 +92,22 @@ async def test_who_waits_does_not_wait_for_a_holder(runner: DockerRunner, raw: R
 
 
 @pytest.mark.parametrize("end", ["kill", "remove"])
-async def test_a_holder_that_dies_before_it_is_joined_is_done_without(
+async def test_a_pause_container_that_dies_before_it_is_joined_is_done_without(
     runner: DockerRunner, raw: RawEngine, busybox: str, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     made = list[str]()
-    make = Holders.make
+    make = PauseContainers.make
 
-    async def make_and_end(self: Holders, network: str | None) -> Holder:
-        holder = await make(self, network)
+    async def make_and_end(self: PauseContainers, network: str | None) -> PauseContainer:
+        pause_container = await make(self, network)
         if not made:
-            raw.request("POST", f"/containers/{holder.container_id}/kill")
+            raw.request("POST", f"/containers/{pause_container.container_id}/kill")
             if end == "remove":
-                raw.remove_container(holder.container_id)
-        made.append(holder.container_id)
-        return holder
+                raw.remove_container(pause_container.container_id)
+        made.append(pause_container.container_id)
+        return pause_container
 
-    monkeypatch.setattr(Holders, "make", make_and_end)
+    monkeypatch.setattr(PauseContainers, "make", make_and_end)
     request = shell(busybox, "ip -4 -o addr show dev eth0 | wc -l", network=None)
     async with runner.warm(request, size=1) as pool:
         assert network_modes(raw) == {raw.get("/networks/light-runner-isolated")["Id"]}
@@ -112,10 +116,12 @@ async def test_a_holder_that_dies_before_it_is_joined_is_done_without(
     assert not ours(raw)
 
 
-async def test_without_a_network_there_are_no_holders(runner: DockerRunner, raw: RawEngine, busybox: str) -> None:
+async def test_without_a_network_there_are_no_pause_containers(
+    runner: DockerRunner, raw: RawEngine, busybox: str
+) -> None:
     async with runner.warm(shell(busybox, "true", network="none"), size=2):
         assert network_modes(raw) == {"none"}
-        assert not holders(raw)
+        assert not pause_containers(raw)
 
 
 async def test_it_takes_nothing_from_a_block_of_prepared_networks(
@@ -131,22 +137,22 @@ async def test_it_takes_nothing_from_a_block_of_prepared_networks(
 
     async with trio.open_nursery() as nursery:
         async with runner.prepared_networks(2, network="none"):
-            block = holders(raw)
+            block = pause_containers(raw)
             pool: WarmPool = await nursery.start(keep)
             assert network_modes(raw) == {"none"}
-            assert holders(raw) == block
-        assert not holders(raw), "the block has ended, and did not wait for the pool"
+            assert pause_containers(raw) == block
+        assert not pause_containers(raw), "the block has ended, and did not wait for the pool"
         assert (await pool.run(request)).success
         closing.set()
 
 
-async def test_where_the_holders_have_died_its_runs_are_the_same(
+async def test_where_the_pause_containers_have_died_its_runs_are_the_same(
     runner: DockerRunner, raw: RawEngine, busybox: str
 ) -> None:
     request = shell(busybox, "ip -4 -o addr show dev eth0 | wc -l", network=None)
     async with runner.warm(request, size=1) as pool:
-        for holder in holders(raw):
-            raw.remove_container(holder)
+        for pause_container in pause_containers(raw):
+            raw.remove_container(pause_container)
         for _ in range(2):
             assert (await pool.run(request)).stdout == b"1\n"
     assert not ours(raw)
@@ -163,19 +169,19 @@ async def test_where_the_holders_have_died_its_runs_are_the_same(
         ({}, "runc", False),
     ],
 )
-async def test_who_can_join_a_holder(told: dict[str, str], runtime: str, *, expected: bool) -> None:
+async def test_who_can_join_a_pause_container(told: dict[str, str], runtime: str, *, expected: bool) -> None:
     async with fake_daemon({"system_info": json_answer(told)}) as daemon, EngineClient(daemon.host) as engine:
-        assert await can_hold(engine, runtime) is expected
+        assert await can_prepare(engine, runtime) is expected
 
 
-async def test_a_pool_of_a_runtime_that_cannot_join_has_no_holders(
+async def test_a_pool_of_a_runtime_that_cannot_join_has_no_pause_containers(
     make_runner: MakeRunner, raw: RawEngine, busybox: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightrunner.holders._JOINING_RUNTIMES", frozenset[str]())
+    monkeypatch.setattr("lightrunner.networks.pause_containers._JOINING_RUNTIMES", frozenset[str]())
     request = shell(busybox, "true", network=None)
     async with make_runner() as runner, runner.warm(request, size=1) as pool:
         assert network_modes(raw) == {raw.get("/networks/light-runner-isolated")["Id"]}
-        assert not holders(raw)
+        assert not pause_containers(raw)
         assert (await pool.run(request)).success
 
 

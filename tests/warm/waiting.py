@@ -13,8 +13,8 @@ def warm_containers(raw: RawEngine) -> set[str]:
     return {container["Id"] for container in found if "light-runner.kind" not in container["Labels"]}
 
 
-def holders(raw: RawEngine) -> set[str]:
-    """The ids of the holders of prepared networks."""
+def pause_containers(raw: RawEngine) -> set[str]:
+    """The ids of the pause containers of prepared networks."""
     return {container["Id"] for container in raw.containers(label="light-runner.kind=holder")}
 
 

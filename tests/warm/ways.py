@@ -11,8 +11,8 @@ from typing import Protocol
 import trio
 
 from lightrunner import DockerRunner, Execution, LogLine, RunRequest, RunResult
-from lightrunner.lifecycle import StartedStatus
-from lightrunner.models import LogCallback
+from lightrunner.results import LogCallback
+from lightrunner.runs.run import StartedStatus
 
 
 class Start(Protocol):

@@ -20,7 +20,7 @@ LABEL_KIND = "light-runner.kind"
 """On what outlives a run: the isolated network (``network``) and cache images (``cache``)."""
 
 LABEL_OWNER = "light-runner.owner"
-"""On every container and volume of a run: the process that made it, as `lightrunner.owner` writes it."""
+"""On every container and volume of a run: the process that made it, as `lightrunner.host.owner` writes it."""
 
 LABEL_DETACHED = "light-runner.detached"
 """On what may outlive its owner; the value is its time-out in seconds, or ``none``."""
@@ -78,14 +78,14 @@ DROPPED_CAPABILITIES = ("NET_RAW", "MKNOD", "SYS_CHROOT", "SETPCAP", "SETFCAP", 
 # --- containers that are kept ready -------------------------------------------------------------------------------
 
 PAUSE_REPOSITORY = "light-runner-pause"
-"""The image of prepared networks' holders: ``light-runner-pause:<hash>``. It stays on the daemon."""
+"""The image of prepared networks' pause containers: ``light-runner-pause:<hash>``. It stays on the daemon."""
 
-HOLDER_MEMORY_BYTES = 32 * MIB
-HOLDER_PIDS = 16
+PAUSE_MEMORY_BYTES = 32 * MIB
+PAUSE_PIDS = 16
 """With 6 MiB and 2 pids one start failed on 20.10 ("cannot start a stopped process"), with these none did: the limits
 hold for runc's own start-up, too."""
 
-HOLDER_REFILL_DELAY = 0.5
+PAUSE_REFILL_DELAY = 0.5
 DEFAULT_IDLE_TIME = 60.0
 WARM_REFILL_DELAY = 0.15
 """Seconds from a taking to its refill, at the latest."""

@@ -1,6 +1,6 @@
 """What may enter and leave by tar: names, kinds, modes.
 
-The host is protected twice: these rules decide on names alone, and `lightrunner.staging` then opens what they accept
+The host is protected twice: these rules decide on names alone, and `lightrunner.files.staging` opens what they accept
 without following any link. All functions are pure; a name that may not land raises `MemberError`.
 """
 

@@ -1,0 +1,153 @@
+"""Attach to a detached run, from any process of the host: wait for it, deliver its log, finish it.
+
+Whoever sees the exit first finishes the run (`lightrunner.detached.finish`); the others read the result from its state
+file.
+"""
+
+from contextlib import nullcontext
+
+import trio
+
+from lightrunner.engine import EngineClient, EngineNotFound
+from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from lightrunner.host.owner import is_dead, parse_owner
+from lightrunner.nurseries import open_bare_nursery, protected
+from lightrunner.results import LogCallback, RunResult
+from lightrunner.rules.limits import KILL_TIMEOUT
+from lightrunner.runs.handle import Execution, no_exit_error
+from lightrunner.runs.output import Output
+from lightrunner.runs.run import StartedStatus
+
+from .finish import container_state, finish_run, kill_with_note, read_run
+from .logs import whole_log
+from .state import RunState, from_stored, reading_logs
+
+_START_POLL = 0.1
+"""Seconds between two looks at a container whose start is still to come, in another process."""
+
+
+async def attach(
+    engine: EngineClient, run_id: str, *, on_log: LogCallback | None, task_status: StartedStatus
+) -> RunResult:
+    """Wait for a detached run, finish it, and return its result; a finished one answers from its file.
+
+    Cancelling this leaves the run alone: it goes on, and can be attached to again.
+
+    Raises:
+        LightRunnerError: RUN_NOT_FOUND: no such run. RUN_FAILED: it has no exit code, or the daemon failed.
+            STATE_FAILED: the result cannot be written; the run can be attached to again.
+    """
+    state = await read_run(run_id)
+    execution = DetachedExecution(engine, state)
+    outcome: RunResult | Exception | None = None
+    try:
+        if state.finished:
+            task_status.started(execution)
+        else:
+            await _live_on(engine, execution, on_log, task_status)
+            state = await finish_run(engine, run_id, execution)
+        result = outcome = _result(state)
+    except Exception as error:
+        outcome = error
+        raise
+    finally:
+        execution.finish(outcome)
+    return result
+
+
+class DetachedExecution(Execution):
+    """The handle of a run that was attached to. Whoever finishes it has to know why it ended: that is written first."""
+
+    def __init__(self, engine: EngineClient, state: RunState) -> None:
+        super().__init__(engine, state.id, state.container)
+
+    async def kill_as_cancelled(self, signal: str) -> bool:
+        """As in an attached run, with a note in the state."""
+        return await kill_with_note(self, signal, cancelled=True)
+
+
+async def _live_on(
+    engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None, task_status: StartedStatus
+) -> None:
+    """Be there until the container has exited, if it was ever started."""
+    # The log is claimed before the last look at the state: whoever finishes the run meanwhile leaves it alone.
+    async with reading_logs(execution.id) if on_log is not None else nullcontext():
+        has_started = await _has_started(engine, execution.id)
+        task_status.started(execution)
+        if has_started:
+            await _watch_over(engine, execution, on_log)
+
+
+async def _has_started(engine: EngineClient, run_id: str) -> bool:
+    """Wait until the run's container was started, by a process that is about to; False where that will not happen."""
+    while True:
+        state = await read_run(run_id)
+        if state.finished:
+            return False
+        container = await container_state(engine, state)
+        if container is not None and container.status != "created":
+            return True
+        owner = parse_owner(state.owner)
+        if not state.starting or owner is None or is_dead(owner):
+            return False
+        await trio.sleep(_START_POLL)
+
+
+async def _watch_over(engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None) -> None:
+    """Wait for the exit, deliver the log from its start, enforce what is left of the time-out."""
+    output = Output(on_log, capture=False)
+    async with open_bare_nursery() as readers:
+        if on_log is not None:
+            readers.start_soon(protected, _read_log, engine, execution, output)
+            readers.start_soon(output.deliver, on_log)
+        async with open_bare_nursery() as watchers:
+            watchers.start_soon(protected, _enforce, execution)
+            with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_wait", container_id=execution.container_id):
+                try:
+                    async with engine.container_wait(execution.container_id) as pending:
+                        await pending.result()
+                except EngineNotFound:
+                    pass  # Another process has finished the run.
+            execution.set_exited()
+            output.container_exited()
+            watchers.cancel_scope.cancel()
+
+
+async def _read_log(engine: EngineClient, execution: Execution, output: Output) -> None:
+    """The log from its start and then live."""
+    with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_logs", container_id=execution.container_id):
+        try:
+            async with whole_log(engine, execution.container_id) as log:
+                await output.read(log)
+        except EngineNotFound:
+            output.end()  # Somebody has removed the container, and with it the log.
+
+
+async def _enforce(execution: DetachedExecution) -> None:
+    """Kill at what is left of the time-out, or at `Execution.cancel`, and give up where no exit follows."""
+    state = await read_run(execution.id)
+    with trio.move_on_after(max(0.0, state.seconds_left())) as scope:
+        await execution.wait_cancel_requested()
+    if scope.cancelled_caught:
+        await kill_with_note(execution, "SIGKILL", timed_out=True)
+    else:
+        await execution.kill_as_cancelled("SIGKILL")
+    await trio.sleep(KILL_TIMEOUT)
+    raise no_exit_error(execution.container_id)
+
+
+def _result(state: RunState) -> RunResult:
+    if state.exit_code is None:
+        reason = state.error or "no exit code is known"
+        raise LightRunnerError(
+            LightRunnerErrorCode.RUN_FAILED, f"run {state.id}: {reason}", container_id=state.container
+        )
+    return RunResult(
+        success=state.exit_code == 0 and not state.cancelled and not state.timed_out,
+        exit_code=state.exit_code,
+        duration=(state.duration_ms or 0.0) / 1000,
+        cancelled=state.cancelled,
+        timed_out=state.timed_out,
+        oom_killed=state.oom_killed,
+        extracted=None if state.extracted is None else tuple(from_stored(entry) for entry in state.extracted),
+    )

@@ -1,0 +1,106 @@
+"""Files out of an exited container: one GET for each entry, staged while it arrives.
+
+A bad entry is a result with the status ``error``: nothing here fails a run.
+"""
+
+import posixpath
+from collections.abc import Callable, Sequence
+
+import trio
+
+from lightrunner.engine import ArchiveStream, EngineClient, EngineError, EngineNotFound, EngineResponseError
+from lightrunner.plan import ExtractPlan
+from lightrunner.results import ExtractResult
+from lightrunner.rules.limits import NAME_PREFIX
+
+from .staging import Staging, StagingError
+
+_MOUNTED_AT_RUN_TIME = frozenset({"proc", "sys", "dev"})
+
+
+async def extract(
+    engine: EngineClient, container_id: str, plan: ExtractPlan, *, run_id: str, max_bytes: int
+) -> ExtractResult:
+    """Pull one entry out.
+
+    Args:
+        engine: the daemon.
+        container_id: a container that has exited.
+        plan: a checked entry, or the rejection of one, which is its result.
+        run_id: names the staging folder.
+        max_bytes: cap on the archive's size.
+    """
+    spec = plan.spec
+    if plan.rejection is not None:
+        return plan.rejection
+    if plan.source.split("/")[1] in _MOUNTED_AT_RUN_TIME:
+        # What an exited container has there is an empty mount point, not what its processes saw.
+        return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
+    staged_name, file_name = f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source)
+    entry = _Entry(lambda: Staging(plan.target, staged_name, file_name, max_bytes))
+    try:
+        # Without chunks: the staging sees whether an archive is whole.
+        async with engine.container_archive(container_id, plan.source, chunked=False) as archive:
+            staging = await _receive(archive, entry)
+    except (EngineError, StagingError) as error:
+        if isinstance(error, EngineResponseError) and _is_missing(error):
+            return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
+        return ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(error))
+    return ExtractResult(
+        from_=spec.from_, to=spec.to, status="ok", bytes=staging.received_bytes, skipped=staging.skipped
+    )
+
+
+class _Entry:
+    """An entry that is staged and landed in the thread that receives it. Its methods block.
+
+    Attributes:
+        is_over: nothing is staged any more; it has landed, or there was an error.
+    """
+
+    def __init__(self, make: Callable[[], Staging]) -> None:
+        self._make = make
+        self._made: Staging | None = None
+        self.is_over = False
+
+    @property
+    def staging(self) -> Staging:
+        """Made when it is first needed: what is missing in the container makes no folder on the host."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def receive(self, chunks: Sequence[memoryview]) -> bool:
+        """Stage more of the archive; True: that was all of it, and it has landed."""
+        if self.staging.feed(chunks):
+            self.land()
+        return self.is_over
+
+    def land(self) -> None:
+        """Land what is staged. An archive that is not whole is an error here."""
+        with self.staging as staging:
+            self.is_over = True
+            staging.land()
+
+    def discard(self) -> None:
+        """Remove what is staged."""
+        if self._made is not None:
+            with self._made:
+                self.is_over = True
+
+
+async def _receive(archive: ArchiveStream, entry: _Entry) -> Staging:
+    try:
+        await archive.drain(entry.receive)
+        if not entry.is_over:
+            await trio.to_thread.run_sync(entry.land)
+    finally:
+        if not entry.is_over:
+            with trio.CancelScope(shield=True):  # Bounded by the disk's work, as every thread is.
+                await trio.to_thread.run_sync(entry.discard)
+    return entry.staging
+
+
+def _is_missing(error: EngineResponseError) -> bool:
+    # 20.10 answers 500 where a file stands in the place of a folder on the way.
+    return isinstance(error, EngineNotFound) or "not a directory" in error.message

@@ -1,0 +1,146 @@
+"""The state folder: where it is, and files in it that are written whole or not at all. Synchronous.
+
+Nothing in it is needed to read a run's result: a folder that is missing is made, one that cannot be written is told.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightrunner.rules.limits import DEFAULT_STATE_DIR, STATE_DIR_VARIABLE
+
+from .owner import is_gone
+
+LOCK_TIMEOUT = 5.0
+"""Seconds to wait for another process that holds a lock file; a write takes milliseconds."""
+_LOCK_INTERVAL = 0.01
+_FOLDER_MODE = 0o700
+_TEMPORARY_SUFFIX = ".tmp"
+_TEMPORARY = re.compile(r"\.(?P<pid>[0-9]+)-.*" + re.escape(_TEMPORARY_SUFFIX))
+
+
+def state_dir() -> Path:
+    """``LIGHT_RUNNER_STATE_DIR``, by default ``~/.light-runner/state``. It may not exist.
+
+    Raises:
+        FileNotFoundError: there is no home folder: a user without an entry, as containers have them, and no HOME.
+    """
+    folder = os.environ.get(STATE_DIR_VARIABLE) or DEFAULT_STATE_DIR
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(errno.ENOENT, f"{error} Set {STATE_DIR_VARIABLE}", folder) from error
+
+
+def make_state_dir() -> Path:
+    """The folder, made with mode 0700 where it is missing.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = state_dir()
+    folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    return folder
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file atomically and durably, with mode 0600: temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        OSError: nothing has changed then.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{os.getpid()}-", suffix=_TEMPORARY_SUFFIX)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def sweep_temporary_files() -> None:
+    """Remove what processes that were killed in the middle of a write have left.
+
+    Raises:
+        OSError: the folder cannot be read or written.
+    """
+    try:
+        paths = list(state_dir().iterdir())
+    except FileNotFoundError:
+        return
+    for path in paths:
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is not None and is_gone(int(match["pid"])):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Hold a lock file among processes (flock). It waits for another holder, and dies with the process.
+
+    Raises:
+        TimeoutError: another process holds it for longer than any write takes: it was stopped, or its disk hangs.
+        OSError: it cannot be made.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    with _opened(path) as descriptor:
+        while not _flock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "another process holds the lock", str(path))
+            time.sleep(_LOCK_INTERVAL)
+        yield
+
+
+@contextmanager
+def try_lock(path: Path, *, shared: bool) -> Generator[bool]:
+    """Hold a lock file, alone or with other sharers, if that is possible at once; whether it is held.
+
+    The last holder removes the file. So a lock counts only on the file that is still there: on a removed one it keeps
+    nobody out.
+    """
+    with _opened(path) as descriptor:
+        is_held = _flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX) and _is_there(descriptor, path)
+        try:
+            yield is_held
+        finally:
+            # A sharer becomes the last one here. flock lets go of its share first, and somebody may come between.
+            if is_held and _flock(descriptor, fcntl.LOCK_EX) and _is_there(descriptor, path):
+                path.unlink()
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)  # This ends the lock as well.
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,72 @@
+"""Cache images that were not used for long, removed."""
+
+import time
+from collections.abc import Iterable
+
+import trio
+
+from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound
+from lightrunner.engine.wire import ImageSummary
+from lightrunner.errors import LightRunnerErrorCode, mapped_errors
+from lightrunner.results import CacheCleanup
+from lightrunner.rules.limits import CACHE_KIND, CACHE_REPOSITORY, LABEL_KIND
+
+from . import cache_usage
+
+
+async def cleanup_cache(engine: EngineClient, max_age: float) -> CacheCleanup:
+    """Remove what was last used, or else created, more than `max_age` seconds ago and is in no container's use.
+
+    Raises:
+        LightRunnerError: RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
+    """
+    uses = await trio.to_thread.run_sync(cache_usage.last_uses)
+    removed: list[str] = []
+    freed = 0
+    with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "image_delete"):
+        for image in await engine.image_list(filters={"label": [f"{LABEL_KIND}={CACHE_KIND}"]}):
+            for name in _names(image):
+                # Time is the wall clock's: the uses were recorded by other processes, and before a restart.
+                if time.time() - uses.get(name, image.created) >= max_age:
+                    size = await _remove(engine, image, name)
+                    if size is not None:
+                        removed.append(name)
+                        freed += size
+    if removed:
+        await trio.to_thread.run_sync(cache_usage.forget, set(removed))
+    return CacheCleanup(tuple(removed), freed)
+
+
+def _names(image: ImageSummary) -> Iterable[str]:
+    """The image's cache tags; its id where it has no tag, as the loser of two builds of the same steps has none."""
+    tags = [tag for tag in image.repo_tags or [] if tag != "<none>:<none>"]
+    if not tags:
+        return [image.id]
+    # Somebody's own name for a cache image keeps it: it is not ours any more.
+    return [tag for tag in tags if tag.startswith(f"{CACHE_REPOSITORY}:")]
+
+
+async def _remove(engine: EngineClient, image: ImageSummary, name: str) -> int | None:
+    """The bytes freed; None where it stays, since a container uses it or somebody else has removed it."""
+    try:
+        sizes = await _sizes(engine, image.id)
+        deleted = {item.deleted for item in await engine.image_delete(name)}
+    except (EngineConflict, EngineNotFound):
+        return None
+    if image.id not in deleted:
+        return 0  # Only a name: the image has others.
+    kept = next((size for ancestor, size in sizes if ancestor not in deleted), 0)
+    return max(0, image.size - kept)
+
+
+async def _sizes(engine: EngineClient, image_id: str) -> list[tuple[str, int]]:
+    """Ids and sizes of an image and its ancestors. An image's size includes its ancestors' layers."""
+    sizes: list[tuple[str, int]] = []
+    while image_id:
+        try:
+            image = await engine.image_inspect(image_id)
+        except EngineNotFound:
+            break
+        sizes.append((image.id, image.size))
+        image_id = image.parent
+    return sizes

@@ -1,0 +1,59 @@
+"""When each cache image was last used: ``<state folder>/cache-usage.json``, tag -> milliseconds since the epoch.
+
+Synchronous. Several processes may write at once. A file that is torn or foreign counts as empty: the images' creation
+times hold then.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from lightrunner.host.state_dir import locked, make_state_dir, state_dir, write_whole
+
+_log = logging.getLogger("lightrunner")
+_FILE = "cache-usage.json"
+_LOCK = "cache-usage.lock"
+_MILLISECONDS = 1000
+
+_decoder = msgspec.json.Decoder(dict[str, float])
+
+
+def record_use(tag: str) -> None:
+    """Note that a tag is used now. Where the state folder cannot be written that is logged, and no run is lost."""
+    try:
+        _update(lambda usage: usage | {tag: round(time.time() * _MILLISECONDS)})
+    except OSError as error:
+        _log.warning("the use of %s could not be recorded: %s", tag, error)
+
+
+def forget(tags: set[str]) -> None:
+    """Drop the entries of removed images."""
+    try:
+        _update(lambda usage: {tag: when for tag, when in usage.items() if tag not in tags})
+    except OSError as error:
+        _log.warning("removed cache images could not be struck from the recorded uses: %s", error)
+
+
+def last_uses() -> dict[str, float]:
+    """Seconds since the epoch for each tag that was used."""
+    return {tag: when / _MILLISECONDS for tag, when in _read().items()}
+
+
+def _update(change: Callable[[dict[str, float]], dict[str, float]]) -> None:
+    folder = make_state_dir()
+    with locked(folder / _LOCK):
+        write_whole(folder / _FILE, msgspec.json.encode(change(_read())))
+
+
+def _read() -> dict[str, float]:
+    try:
+        return _decoder.decode((state_dir() / _FILE).read_bytes())
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _log.warning("the uses of cache images cannot be read: %s", error)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _log.warning("%s is foreign or torn, and counts as empty: %s", _FILE, error)
+    return {}

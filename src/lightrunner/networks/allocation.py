@@ -1,0 +1,69 @@
+"""Which network a run gets: a prepared one where there is a pool of them, else its own."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from lightrunner.engine import EngineClient
+from lightrunner.errors import invalid_request
+from lightrunner.pool import SingleUsePool
+from lightrunner.rules.violation import RuleViolation
+
+from .isolated import IsolatedNetwork
+from .pause_containers import PauseContainer, PauseContainers
+
+
+class Allocation(NamedTuple):
+    """A run's network: the mode for its container, and the pause container whose namespace it joins."""
+
+    mode: str
+    pause_container: PauseContainer | None = None
+
+
+def joined(pause_container: PauseContainer) -> Allocation:
+    """The allocation of a pause container's namespace."""
+    return Allocation(f"container:{pause_container.container_id}", pause_container)
+
+
+class Networks:
+    """The networks of one runner."""
+
+    def __init__(self, engine: EngineClient) -> None:
+        self._isolated = IsolatedNetwork(engine)
+        self.pause_containers = PauseContainers(engine, self._isolated)
+        self._pools: dict[str | None, SingleUsePool[PauseContainer]] = {}
+
+    @asynccontextmanager
+    async def prepared(self, network: str | None, size: int) -> AsyncGenerator[None]:
+        """Keep pause containers ready on a network; None is the isolated one.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST: there is such a block already. Otherwise they cannot be made.
+        """
+        with invalid_request():
+            if network in self._pools:
+                raise RuleViolation("network", network, "has a block of prepared networks already")
+        pool = self.pause_containers.pool(network, size)
+        self._pools[network] = pool
+        try:
+            async with pool.open():
+                yield
+        finally:
+            del self._pools[network]
+
+    async def allocate(self, network: str | None, *, prepared: bool) -> Allocation:
+        """A network for one run: from the pool where `prepared` and there is one, else its own."""
+        pool = self._pools.get(network)
+        if prepared and pool is not None and (pause_container := pool.take_nowait()) is not None:
+            return joined(pause_container)
+        return Allocation(network or await self._isolated.ensure())
+
+    def release(self, network: str | None, allocation: Allocation) -> None:
+        """The run is over: its pause container is thrown away, off the run's critical path."""
+        pool = self._pools.get(network)
+        if pool is not None and allocation.pause_container is not None:
+            pool.discard_used(allocation.pause_container)
+
+    def forget_isolated(self) -> None:
+        """Look again for the isolated network: somebody has removed it."""
+        self._isolated.forget()

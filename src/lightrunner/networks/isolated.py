@@ -1,0 +1,79 @@
+"""The isolated network: found or made once, checked, and referred to by its id."""
+
+import trio
+
+from lightrunner.engine import EngineClient, EngineResponseError
+from lightrunner.engine.wire import Network, NetworkCreateRequest
+from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from lightrunner.resources import shielded_create
+from lightrunner.rules.limits import ISOLATED_BRIDGE, ISOLATED_NETWORK, LABEL_KIND
+
+_ICC = "com.docker.network.bridge.enable_icc"
+_BRIDGE_NAME = "com.docker.network.bridge.name"
+_TAKEN = frozenset({403, 409})
+"""What a racing create of the same bridge answers: 403 on 20.10, 409 since."""
+
+
+class IsolatedNetwork:
+    """The daemon's network without inter-container traffic, for one runner."""
+
+    def __init__(self, engine: EngineClient) -> None:
+        self._engine = engine
+        self._id: str | None = None
+        self._lock = trio.Lock()
+
+    def forget(self) -> None:
+        """Look again: somebody has removed it."""
+        self._id = None
+
+    async def ensure(self) -> str:
+        """The network's id; it is made where it is missing.
+
+        Raises:
+            LightRunnerError: CONTAINER_START_FAILED, also where a network of that name is no bridge, or lets
+                containers talk to each other.
+        """
+        if self._id is None:
+            async with self._lock:
+                if self._id is None:
+                    with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "network_create"):
+                        self._id = await self._find() or await self._create()
+        return self._id
+
+    async def _find(self) -> str | None:
+        found = await self._engine.network_list(filters={"name": [ISOLATED_NETWORK]})
+        # The filter matches parts of names, and names are not unique: of several the same one is always taken.
+        named = sorted((network for network in found if network.name == ISOLATED_NETWORK), key=lambda it: it.id)
+        if not named:
+            return None
+        return next((network.id for network in named if _is_isolated(network)), None) or _refuse(named[0])
+
+    async def _create(self) -> str:
+        body = NetworkCreateRequest(
+            name=ISOLATED_NETWORK,
+            driver="bridge",
+            check_duplicate=True,
+            options={_ICC: "false", _BRIDGE_NAME: ISOLATED_BRIDGE},
+            labels={LABEL_KIND: "network"},
+        )
+        try:
+            return (await shielded_create("network_create", lambda: self._engine.network_create(body))).id
+        except EngineResponseError as error:
+            if error.status not in _TAKEN:
+                raise
+            winner = await self._find()  # Somebody was faster.
+            if winner is None:
+                raise
+            return winner
+
+
+def _is_isolated(network: Network) -> bool:
+    return network.driver == "bridge" and (network.options or {}).get(_ICC) == "false"
+
+
+def _refuse(network: Network) -> str:
+    raise LightRunnerError(
+        LightRunnerErrorCode.CONTAINER_START_FAILED,
+        f"the network {ISOLATED_NETWORK} ({network.id[:12]}) exists, but is not a bridge with {_ICC}=false: remove it",
+        docker_op="network_list",
+    )

@@ -1,0 +1,164 @@
+"""Pause containers: each holds a network namespace, made ahead of time, for one run.
+
+Making and tearing down a network namespace is half of a cold start, and does not depend on the image. A run joins the
+namespace of a pause container (``NetworkMode=container:<id>``), which is removed with the run.
+"""
+
+import hashlib
+import io
+import math
+import tarfile
+import uuid
+from functools import partial
+from typing import NamedTuple
+
+import trio
+
+from lightrunner.engine import EngineClient, EngineNotFound
+from lightrunner.engine.wire import ContainerCreateRequest, HostConfig, LogConfig, SystemInfo
+from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from lightrunner.host.owner import current_owner
+from lightrunner.pool import PoolSize, SingleUsePool
+from lightrunner.resources import remove_run, shielded_create
+from lightrunner.rules.limits import (
+    DEFAULT_RUNTIME,
+    LABEL_KIND,
+    LABEL_OWNER,
+    LABEL_RUN_ID,
+    NAME_PREFIX,
+    PAUSE_MEMORY_BYTES,
+    PAUSE_PIDS,
+    PAUSE_REFILL_DELAY,
+    PAUSE_REPOSITORY,
+)
+from lightrunner.rules.pause import pause_program
+
+from .isolated import IsolatedNetwork
+
+_JOINING_RUNTIMES = frozenset({"runc", "crun"})
+
+
+class PauseContainer(NamedTuple):
+    """A waiting container. `id` names it as a run's id names a run's container: the reaper knows it by that."""
+
+    id: str
+    container_id: str
+
+
+async def can_prepare(engine: EngineClient, runtime: str) -> bool:
+    """Whether containers of a runtime can join the namespace of a pause_container.
+
+    There is no pause program for every architecture. And a runtime with a virtual machine or a network stack of its own
+    may not join (Kata's list of limitations has it), which is why only runtimes that are known to are asked to.
+    """
+    with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "system_info"):
+        info = await engine.system_info()
+    if runtime == DEFAULT_RUNTIME:
+        runtime = info.default_runtime
+    return runtime in _JOINING_RUNTIMES and pause_program(_architecture(info)) is not None
+
+
+class PauseContainers:
+    """Makes pause containers and removes them. Their image is imported once."""
+
+    def __init__(self, engine: EngineClient, isolated: IsolatedNetwork) -> None:
+        self._engine = engine
+        self._isolated = isolated
+        self._import = trio.Lock()  # Imports at the same time would each leave an image without a name.
+        self._image: str | None = None
+
+    async def make(self, network: str | None) -> PauseContainer:
+        """A pause container on a network; None is the isolated one.
+
+        Raises:
+            LightRunnerError: CONTAINER_START_FAILED, DOCKER_UNREACHABLE. Nothing is left.
+        """
+        mode = network or await self._isolated.ensure()
+        async with self._import:
+            if self._image is None:
+                with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "image_create"):
+                    self._image = await _ensure_pause_image(self._engine)
+            image = self._image
+        try:
+            return await _start_pause_container(self._engine, image, mode)
+        except LightRunnerError as error:
+            self._image = None  # Somebody may have removed it.
+            if network is not None or mode not in error.message:
+                raise
+            self._isolated.forget()  # Somebody has removed it.
+            return await _start_pause_container(self._engine, image, await self._isolated.ensure())
+
+    async def discard(self, pause_container: PauseContainer) -> None:
+        """Remove a pause_container. Shielded and bounded."""
+        await remove_run(self._engine, pause_container.id)
+
+    def pool(self, network: str | None, size: int) -> SingleUsePool[PauseContainer]:
+        """A pool of pause containers on a network."""
+        return SingleUsePool(
+            partial(self.make, network),
+            self.discard,
+            lambda _: True,
+            size=PoolSize(size, size, math.inf),
+            delay=PAUSE_REFILL_DELAY,
+        )
+
+
+async def _start_pause_container(engine: EngineClient, image: str, network_mode: str) -> PauseContainer:
+    run_id = str(uuid.uuid4())
+    name = NAME_PREFIX + run_id
+    body = ContainerCreateRequest(
+        image=image,
+        labels={LABEL_RUN_ID: run_id, LABEL_OWNER: str(current_owner()), LABEL_KIND: "holder"},
+        host_config=HostConfig(
+            network_mode=network_mode,
+            memory=PAUSE_MEMORY_BYTES,
+            memory_swap=PAUSE_MEMORY_BYTES,
+            pids_limit=PAUSE_PIDS,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            log_config=LogConfig(type="none"),
+        ),
+    )
+    is_started = False
+    try:
+        with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_start"):
+            created = await shielded_create("container_create", lambda: engine.container_create(body, name=name))
+            await engine.container_start(created.id)
+            is_started = True
+    finally:
+        if not is_started:
+            await remove_run(engine, run_id)
+    return PauseContainer(run_id, created.id)
+
+
+async def _ensure_pause_image(engine: EngineClient) -> str:
+    """The image with the pause program and nothing else; imported on first use. It stays on the daemon."""
+    # /info is 10 times as fast as /version, for which the daemon runs three programs; it has the kernel's word for it.
+    architecture = _architecture(await engine.system_info())
+    program = pause_program(architecture)
+    if program is None:
+        raise LightRunnerError(
+            LightRunnerErrorCode.CONTAINER_START_FAILED, f"no prepared networks on a daemon of {architecture!r}"
+        )
+    tag = hashlib.sha256(program).hexdigest()[:12]
+    image = f"{PAUSE_REPOSITORY}:{tag}"
+    try:
+        await engine.image_inspect(image)
+    except EngineNotFound:
+        changes = ['ENTRYPOINT ["/pause"]', f"LABEL {LABEL_KIND}=holder"]
+        await engine.image_import(_rootfs(program), repo=PAUSE_REPOSITORY, tag=tag, changes=changes)
+    return image
+
+
+def _architecture(info: SystemInfo) -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(info.architecture, info.architecture)
+
+
+def _rootfs(program: bytes) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        info = tarfile.TarInfo("pause")
+        info.size = len(program)
+        info.mode = 0o755
+        tar.addfile(info, io.BytesIO(program))
+    return archive.getvalue()

@@ -1,0 +1,160 @@
+"""A request and its runner's options, checked: everything is checked here, before a byte is sent. Pure.
+
+`check_options` and `check_request` return plans or raise `RuleViolation`.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import trio
+
+from .requests import ExtractSpec, RunnerOptions, RunRequest
+from .results import ExtractResult
+from .rules import names, sizes
+from .rules.dockerfile import check_platform, check_steps
+from .rules.members import check_ignore
+from .rules.names import ImageReference
+from .rules.sizes import GpuRequest
+from .rules.violation import RuleViolation
+
+
+class Sandbox(NamedTuple):
+    """A runner's options in the engine's numbers."""
+
+    memory_bytes: int
+    nano_cpus: int
+    runtime: str
+    gpus: GpuRequest | None
+    no_new_privileges: bool
+    max_extract_bytes: int
+    build_timeout: float
+
+
+class ExtractPlan(NamedTuple):
+    """One extract that may be tried, or its `rejection`. `source` is in the container, `target` on the host."""
+
+    spec: ExtractSpec
+    source: str = ""
+    target: str = ""
+    rejection: ExtractResult | None = None
+
+
+class RunPlan(NamedTuple):
+    """A request that was checked. `timeout` is in seconds, infinite for none; `input` is None without a stdin."""
+
+    image: ImageReference
+    steps: tuple[str, ...]
+    platform: str | None
+    entrypoint: str | None
+    source: str | None
+    ignore: tuple[str, ...]
+    input: bytes | None
+    timeout: float
+    network: str | None
+    env: list[str]
+    dropped_env: list[str]
+    workdir: str
+    extracts: tuple[ExtractPlan, ...]
+    capture_output: bool
+
+
+def check_options(options: RunnerOptions) -> Sandbox:
+    """The options in the engine's numbers."""
+    limit = options.max_concurrent
+    if limit is not None and not isinstance(limit, trio.CapacityLimiter) and not _is_count(limit):
+        raise RuleViolation("max_concurrent", limit, "not a number from 1 up, nor a trio.CapacityLimiter")
+    return Sandbox(
+        memory_bytes=sizes.parse_memory("memory", options.memory),
+        nano_cpus=sizes.parse_cpus("cpus", options.cpus),
+        runtime=names.check_runtime("runtime", options.runtime),
+        gpus=None if options.gpus is None else sizes.parse_gpus("gpus", options.gpus),
+        no_new_privileges=_flag("no_new_privileges", options.no_new_privileges),
+        max_extract_bytes=sizes.parse_byte_limit("max_extract_bytes", options.max_extract_bytes),
+        build_timeout=sizes.parse_timeout("build_timeout", options.build_timeout),
+    )
+
+
+def check_request(request: RunRequest) -> RunPlan:
+    """The request in the engine's terms. Whether `dir` exists is for its reader to find out."""
+    env, dropped = names.parse_env("env", request.env)
+    workdir = names.parse_workdir("workdir", request.workdir)
+    return RunPlan(
+        image=names.parse_image("image", request.image),
+        steps=check_steps("run", request.run),
+        platform=None if request.platform is None else check_platform("platform", request.platform),
+        entrypoint=None if request.entrypoint is None else _entrypoint(request.entrypoint),
+        source=None if request.dir is None else names.parse_host_path("dir", request.dir),
+        ignore=check_ignore("ignore", request.ignore),
+        input=_input(request.input),
+        timeout=sizes.parse_timeout("timeout", request.timeout),
+        network=None if request.network is None else names.check_network("network", request.network),
+        env=env,
+        dropped_env=dropped,
+        workdir=workdir,
+        extracts=plan_extracts(request.extract, workdir),
+        capture_output=_flag("capture_output", request.capture_output),
+    )
+
+
+def check_detachable(request: RunRequest) -> None:
+    """What a detached run cannot have: nobody is left to write its input, or to hold its output."""
+    if request.input is not None:
+        raise RuleViolation("input", request.input, "a detached run has no stdin; put the input into dir")
+    if request.capture_output:
+        raise RuleViolation("capture_output", request.capture_output, "a detached run's output comes with attach")
+    for at, entry in enumerate(request.extract):
+        # Both are written to a JSON file, which has no room for what is not text, nor for names that are not UTF-8.
+        names.check_text(f"extract[{at}].from_", entry.from_)
+        target = os.fspath(entry.to) if isinstance(entry.to, os.PathLike) else entry.to
+        names.check_text(f"extract[{at}].to", target)
+
+
+def plan_extracts(value: object, workdir: str) -> tuple[ExtractPlan, ...]:
+    """Each entry as it may be tried, or with its rejection."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise RuleViolation("extract", value, "not a list of ExtractSpec")
+    plans: list[ExtractPlan] = []
+    for at, spec in enumerate(cast("Sequence[object]", value)):
+        if not isinstance(spec, ExtractSpec):
+            raise RuleViolation(f"extract[{at}]", spec, "not an ExtractSpec")
+        try:
+            source = names.parse_extract_source("from_", spec.from_, workdir)
+            target = names.parse_extract_target("to", spec.to)
+        except RuleViolation as violation:
+            # A bad entry is reported where the others are. It never fails the run.
+            rejection = ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(violation))
+            plans.append(ExtractPlan(spec, rejection=rejection))
+        else:
+            plans.append(ExtractPlan(spec, source, target))
+    return tuple(plans)
+
+
+def _entrypoint(value: object) -> str:
+    text = names.check_text("entrypoint", value)
+    if not text.strip():
+        raise RuleViolation("entrypoint", value, "is empty; leave it out for the image's own")
+    return text
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise RuleViolation(field, value, "not True or False")
+    return value
+
+
+def _input(value: object) -> bytes | None:
+    """JSON, or the bytes themselves."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(cast("bytearray", value))  # A copy: the caller may change its own while the run goes on.
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
+        raise RuleViolation("input", value, f"not a JSON value: {error}") from error

@@ -1,0 +1,212 @@
+"""The handle of a run that has started."""
+
+import math
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import trio
+
+from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
+from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
+from lightrunner.results import RunResult
+from lightrunner.rules.limits import KILL_TIMEOUT, STOP_GRACE
+from lightrunner.rules.violation import RuleViolation
+
+_SIGNAL = re.compile(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[1-9][0-9]?")
+
+
+class Execution:
+    """A run under way, as ``await nursery.start(runner.run, request)`` returns it.
+
+    All of its methods may be called from any task, at any time; on a finished run they do nothing.
+
+    Attributes:
+        id: the run's id; container and volume are called ``light-runner-<id>``.
+        container_id: the daemon's id of the container.
+    """
+
+    def __init__(self, engine: EngineClient, run_id: str, container_id: str) -> None:
+        self.id = run_id
+        self.container_id = container_id
+        self._engine = engine
+        self._cancelled = False
+        self._stopping = 0
+        self._sealed = False
+        self._cancel_requested = trio.Event()
+        self._exited = trio.Event()
+        self._finished = trio.Event()
+        self._outcome: RunResult | BaseException | None = None
+        self.extract_scope = trio.CancelScope()
+
+    def __repr__(self) -> str:
+        state = "finished" if self._finished.is_set() else "exited" if self._exited.is_set() else "running"
+        return f"<Execution {self.id} {state}>"
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` or `stop` was called before the run was over."""
+        # A stop counts from its call: the daemon may answer it after the exit was told.
+        return self._cancelled or self._stopping > 0
+
+    def cancel(self) -> None:
+        """Kill the container (SIGKILL). The run then ends with a result whose `cancelled` is True, without extract."""
+        if not self._sealed:
+            self._cancelled = True
+            self._cancel_requested.set()
+            self.extract_scope.cancel()
+
+    async def stop(self, signal: str = "SIGTERM", grace: float = STOP_GRACE) -> None:
+        """End the container gently: `signal`, up to `grace` seconds, SIGKILL. Return as soon as it has exited.
+
+        It counts as cancelled (no extract), but the exit code is the process's own. A paused container is resumed, so
+        that it can obey.
+
+        Args:
+            signal: a signal's name, with or without SIG, or its number.
+            grace: seconds from the signal to SIGKILL; infinity: never.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST: no such signal, or a grace below 0; nothing was sent then.
+                RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
+        """
+        with invalid_request():
+            _check_stop(signal, grace)
+        if self._exited.is_set():
+            await trio.lowlevel.checkpoint()
+            return
+        self._stopping += 1
+        try:
+            with _refused_signal(signal):
+                was_sent = await self.kill_as_cancelled(signal)
+            self._cancelled = self._cancelled or (was_sent and not self._sealed)
+        finally:
+            self._stopping -= 1
+        if was_sent:
+            # With a stop signal of its own in the image, another signal stays pending while the container is paused.
+            await self.resume()
+            with trio.move_on_after(grace):
+                await self._exited.wait()
+            if not self._exited.is_set():
+                await self.kill("SIGKILL")
+        await self._exited.wait()
+
+    async def pause(self) -> None:
+        """Freeze the container's processes. The time-out's clock runs on. A paused one stays as it is."""
+        if self._exited.is_set():
+            await trio.lowlevel.checkpoint()
+            return
+        with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_pause", container_id=self.container_id):
+            try:
+                await self._engine.container_pause(self.container_id)
+            except EngineResponseError:
+                # Which status says "paused already" or "not running" differs among engines: ask.
+                if await self._is_running(paused=False):
+                    raise
+
+    async def resume(self) -> None:
+        """Thaw the container's processes. One that is not paused stays as it is."""
+        if self._exited.is_set():
+            await trio.lowlevel.checkpoint()
+            return
+        with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_unpause", container_id=self.container_id):
+            try:
+                await self._engine.container_unpause(self.container_id)
+            except EngineResponseError:
+                if await self._is_running(paused=True):
+                    raise
+
+    async def wait(self) -> RunResult:
+        """Wait for the end, and return what `run` returns or raise what it raises.
+
+        Raises:
+            LightRunnerError: RUN_ABORTED, where the run was cancelled from outside; else as `DockerRunner.run`.
+        """
+        await self._finished.wait()
+        if isinstance(self._outcome, RunResult):
+            return self._outcome
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        raise LightRunnerError(
+            LightRunnerErrorCode.RUN_ABORTED,
+            f"the run {self.id} was aborted before it had a result",
+            container_id=self.container_id,
+        ) from self._outcome
+
+    # --- for the run itself ---------------------------------------------------------------------------------------
+
+    async def kill(self, signal: str) -> bool:
+        """Send a signal; False where the container does not run any more."""
+        with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_kill", container_id=self.container_id):
+            try:
+                await self._engine.container_kill(self.container_id, signal=signal)
+            except (EngineNotFound, EngineConflict):
+                return False
+        return True
+
+    async def kill_as_cancelled(self, signal: str) -> bool:
+        """Send a signal because of `cancel` or `stop`; False where the container does not run any more."""
+        return await self.kill(signal)
+
+    async def wait_cancel_requested(self) -> None:
+        """Wait for `cancel`."""
+        await self._cancel_requested.wait()
+
+    async def wait_exited(self) -> None:
+        """Wait for the container's exit."""
+        await self._exited.wait()
+
+    def set_exited(self) -> None:
+        """The daemon has told the exit code."""
+        self._exited.set()
+
+    def seal(self) -> bool:
+        """Whether the run was cancelled; from now on it cannot be any more."""
+        self._cancelled = self.cancelled
+        self._sealed = True
+        return self._cancelled
+
+    def finish(self, outcome: RunResult | BaseException | None) -> None:
+        """The run is over: a result, an exception, or None where it was cancelled from outside."""
+        self._outcome = outcome
+        self._sealed = True
+        self._exited.set()
+        self._finished.set()
+
+    async def _is_running(self, *, paused: bool) -> bool:
+        try:
+            state = (await self._engine.container_inspect(self.container_id)).state
+        except EngineNotFound:
+            return False
+        return state.running and state.paused == paused
+
+
+@contextmanager
+def _refused_signal(signal: str) -> Generator[None]:
+    """A signal that the daemon does not know is the caller's mistake, not a failed run."""
+    try:
+        yield
+    except LightRunnerError as error:
+        cause = error.__cause__
+        if isinstance(cause, EngineResponseError) and cause.status == HTTPStatus.BAD_REQUEST:
+            with invalid_request():
+                raise RuleViolation("signal", signal, cause.message) from cause
+        raise
+
+
+def _check_stop(signal: object, grace: object) -> None:
+    if not isinstance(signal, str) or _SIGNAL.fullmatch(signal) is None:
+        raise RuleViolation("signal", signal, "not a signal's name or number")
+    if isinstance(grace, bool) or not isinstance(grace, (int, float)) or math.isnan(grace) or grace < 0:
+        raise RuleViolation("grace", grace, "not a number of seconds from 0 up")
+
+
+def no_exit_error(container_id: str) -> LightRunnerError:
+    """The error of a run whose container does not end."""
+    return LightRunnerError(
+        LightRunnerErrorCode.RUN_FAILED,
+        f"the container did not exit within {KILL_TIMEOUT:g} s of SIGKILL",
+        docker_op="container_kill",
+        container_id=container_id,
+    )

@@ -1,0 +1,252 @@
+"""Everything up to the start: image, network, container with its volume, seed; and everything of it removed again."""
+
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
+
+import trio
+
+from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
+from lightrunner.engine.wire import ContainerConfig
+from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from lightrunner.files.seed import check_source, seed
+from lightrunner.host.owner import current_owner
+from lightrunner.host.state_dir import state_dir
+from lightrunner.images.steps import ensure_run_image
+from lightrunner.networks.allocation import Allocation, Networks
+from lightrunner.networks.pause_containers import PauseContainer
+from lightrunner.nurseries import open_bare_nursery, protected
+from lightrunner.plan import RunPlan, Sandbox
+from lightrunner.resources import remove_run, shielded_create
+from lightrunner.results import ProgressCallback, Timings
+from lightrunner.rules.limits import NAME_PREFIX
+
+from .container import container_spec
+
+T = TypeVar("T")
+
+
+class RunImage(NamedTuple):
+    """What a run starts from: a reference that the daemon knows, and how that image is configured."""
+
+    reference: str
+    config: ContainerConfig
+
+
+class _NetworkGoneError(Exception):
+    """The isolated network was removed between the look and the start, or its pause container has died."""
+
+
+class Preparation:
+    """Makes one container ready for a checked request.
+
+    Attributes:
+        id: the run's id.
+        timings: the time of each phase, those of the callers included.
+    """
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        networks: Networks,
+        plan: RunPlan,
+        sandbox: Sandbox,
+        *,
+        on_progress: ProgressCallback | None,
+        detached: bool = False,
+    ) -> None:
+        self.id = str(uuid.uuid4())
+        self.timings = Timings()
+        self._engine = engine
+        self._networks = networks
+        self._plan = plan
+        self._sandbox = sandbox
+        self._on_progress = on_progress
+        self._detached = detached
+        self._given: Allocation | None = None
+        self._allocation: Allocation | None = None
+        self._network_was_renewed = False
+        self._may_exist = False  # Whether the daemon may have something of this run.
+
+    async def ensure_image(self) -> RunImage:
+        """Make sure of what the run starts from. Nothing of the run exists yet."""
+        await check_source(self._plan.source)
+        with self.phase("image"):
+            image, found = await ensure_run_image(
+                self._engine, self._plan, self._sandbox.build_timeout, self._on_progress
+            )
+        return RunImage(image, found.config or ContainerConfig())
+
+    async def use_container(
+        self, image: RunImage | None, use: Callable[[str], Awaitable[T]], *, allocation: Allocation | None = None
+    ) -> T:
+        """Create a seeded container and give its id to `use`, which calls `start`.
+
+        Where the isolated network turns out to have been removed, or a prepared one to have died, all of that happens
+        a second time.
+
+        Args:
+            image: as `ensure_image` returned it; None: it is made sure of while the container is created.
+            use: what is to be done with the container.
+            allocation: the first one's network, which stays the caller's to release.
+        """
+        self._given = allocation
+        try:
+            return await use(await self._make(image))
+        except _NetworkGoneError:
+            self._network_was_renewed = True
+            self._networks.forget_isolated()
+            await self.remove()
+            return await use(await self._make(image))
+
+    @property
+    def pause_container(self) -> PauseContainer | None:
+        """What the container's network is held by, where that is a prepared one."""
+        return self._allocation.pause_container if self._allocation is not None else None
+
+    async def start(self, container_id: str) -> None:
+        """Start the container.
+
+        Raises:
+            LightRunnerError: CONTAINER_START_FAILED, with the daemon's own sentence.
+        """
+        with (
+            self.phase("start"),
+            mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_start", container_id=container_id),
+            self._renewable_network(),
+        ):
+            # A network that is unknown shows here, not at the create.
+            await self._engine.container_start(container_id)
+
+    async def remove(self) -> bool:
+        """Remove container and volume, whatever is there of them. Shielded and bounded.
+
+        Returns:
+            Whether nothing is left of them.
+        """
+        if self._may_exist:
+            with self.phase("cleanup"):
+                self._may_exist = not await remove_run(self._engine, self.id)
+        if self._allocation is not None:
+            self._networks.release(self._plan.network, self._allocation)
+            self._allocation = None
+        return not self._may_exist
+
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        """Add the time of the block to a field of `timings`."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self.timings, name, getattr(self.timings, name) + time.monotonic() - begin)
+
+    @contextmanager
+    def _renewable_network(self) -> Generator[None]:
+        """Turn a refusal that speaks of this run's isolated or prepared network into `_NetworkGoneError`, once."""
+        try:
+            yield
+        except EngineResponseError as error:
+            allocation = self._allocation
+            ours = allocation is not None and (self._plan.network is None or allocation.pause_container is not None)
+            if allocation is None or not ours or self._network_was_renewed:
+                raise
+            if allocation.mode.removeprefix("container:") not in error.message:
+                raise
+            raise _NetworkGoneError from error
+
+    async def _make(self, image: RunImage | None) -> str:
+        """A created and seeded container; its id."""
+        if image is None:
+            container_id, config = await self._create_and_look()
+        else:
+            container_id, config = await self._create(image.reference), image.config
+        with self.phase("seed"):
+            await seed(
+                self._engine,
+                container_id,
+                source=self._plan.source,
+                ignore=self._plan.ignore,
+                workdir=self._plan.workdir,
+                user=config.user,
+            )
+        return container_id
+
+    async def _create_and_look(self) -> tuple[str, ContainerConfig]:
+        """Create, and look at the image meanwhile; nearly always it is there, and the time of one call is saved."""
+        await check_source(self._plan.source)
+        image = self._plan.image.text
+        found: list[ContainerConfig] = []
+
+        async def look() -> None:
+            with mapped_errors(LightRunnerErrorCode.IMAGE_PULL_FAILED, "image_inspect"):
+                try:
+                    found.append((await self._engine.image_inspect(image)).config or ContainerConfig())
+                except EngineNotFound:
+                    return
+
+        container_id, refusal = "", None
+        async with open_bare_nursery() as nursery:
+            nursery.start_soon(protected, look)
+            try:
+                container_id = await self._create(image)
+            except LightRunnerError as error:
+                if not isinstance(error.__cause__, EngineNotFound):
+                    raise
+                refusal = error
+        if found:
+            if refusal is not None:
+                raise refusal
+            return container_id, found[0]
+        await self.remove()  # The image may have been removed between the two answers.
+        ensured = await self.ensure_image()
+        return await self._create(ensured.reference), ensured.config
+
+    async def _create(self, image: str) -> str:
+        """Create container and volume; the container's id."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with self.phase("network"):
+            # A detached run may outlive its runner, and a prepared network ends with its block.
+            prepared = not (self._detached or self._network_was_renewed)
+            given, self._given = self._given, None
+            self._allocation = given or await self._networks.allocate(self._plan.network, prepared=prepared)
+        body = container_spec(
+            self._plan,
+            self._sandbox,
+            image=image,
+            run_id=self.id,
+            network_mode=self._allocation.mode,
+            owner=str(current_owner()),
+            targets=_staging_places(self._plan),
+            state_dir=str(state_dir().absolute()) if self._detached else None,
+        )
+        name = NAME_PREFIX + self.id
+        with self.phase("create"):
+            self._may_exist = True
+            with _create_errors(name), self._renewable_network():
+                created = await shielded_create(
+                    "container_create",
+                    lambda: self._engine.container_create(body, name=name, platform=self._plan.platform),
+                )
+        return created.id
+
+
+def _staging_places(plan: RunPlan) -> list[str]:
+    return sorted({os.path.abspath(entry.target) for entry in plan.extracts if entry.target})  # noqa: PTH100  # keeps links
+
+
+@contextmanager
+def _create_errors(name: str) -> Generator[None]:
+    """A create makes the volume as well; an error that speaks of the volume has a code of its own."""
+    try:
+        with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_create"):
+            yield
+    except LightRunnerError as error:
+        cause = error.__cause__
+        is_conflict = isinstance(cause, EngineConflict)  # That is the container's name, which is the volume's, too.
+        if isinstance(cause, EngineResponseError) and name in cause.message and not is_conflict:
+            error.code = LightRunnerErrorCode.VOLUME_CREATE_FAILED
+        raise

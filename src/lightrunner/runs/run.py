@@ -1,0 +1,79 @@
+"""One run, in order: the story of the library, readable from top to bottom.
+
+    preparation: image, network, create, seed -> attach, start -> output and exit -> extract -> removal
+
+Whatever happens on the way, the removal happens.
+"""
+
+import trio
+
+from lightrunner.engine import EngineClient
+from lightrunner.networks.allocation import Networks
+from lightrunner.plan import RunPlan, Sandbox
+from lightrunner.results import LogCallback, ProgressCallback, RunResult
+
+from .handle import Execution
+from .prepare import Preparation
+from .supervise import Supervisor, start_container
+
+StartedStatus = trio.TaskStatus[Execution]
+
+
+class Run:
+    """One run of a checked request. `run` is called once."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        networks: Networks,
+        plan: RunPlan,
+        sandbox: Sandbox,
+        *,
+        on_log: LogCallback | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> None:
+        self._engine = engine
+        self._plan = plan
+        self._sandbox = sandbox
+        self._on_log = on_log
+        self._preparation = Preparation(engine, networks, plan, sandbox, on_progress=on_progress)
+        self._execution: Execution | None = None
+
+    async def run(self, task_status: StartedStatus) -> RunResult:
+        """The whole story.
+
+        Raises:
+            LightRunnerError: what failed, with nothing left on the daemon.
+            Exception: what a callback raised.
+        """
+        outcome: RunResult | Exception | None = None
+        try:
+            result = outcome = await self._live(task_status)
+        except Exception as error:
+            outcome = error
+            raise
+        finally:
+            await self._preparation.remove()
+            if self._execution is not None:
+                self._execution.finish(outcome)
+        return result
+
+    async def _live(self, task_status: StartedStatus) -> RunResult:
+        # A cache image may have to be built. One of another platform is replaced, which only its inspect can tell.
+        first = self._plan.steps or self._plan.platform
+        image = await self._preparation.ensure_image() if first else None
+        return await self._preparation.use_container(image, lambda made: self._use(made, task_status))
+
+    async def _use(self, container_id: str, task_status: StartedStatus) -> RunResult:
+        has_input = self._plan.input is not None
+        attach = has_input or self._on_log is not None or self._plan.capture_output
+        async with start_container(
+            self._engine, self._preparation, container_id, attach=attach, stdin=has_input
+        ) as container:
+            stdin = [self._plan.input] if self._plan.input is not None else []
+            supervisor = Supervisor(
+                self._engine, self._preparation, container, self._plan, self._sandbox, on_log=self._on_log, stdin=stdin
+            )
+            self._execution = supervisor.execution
+            task_status.started(self._execution)
+            return await supervisor.result()

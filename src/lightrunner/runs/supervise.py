@@ -1,0 +1,194 @@
+"""A started container, watched to its end: fed, read, killed when it is due; then its exit code and its files."""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+import trio
+
+from lightrunner.engine import AttachedStream, EngineClient, EngineUnreachable
+from lightrunner.engine.wire import ContainerState
+from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
+from lightrunner.files.extract import extract
+from lightrunner.nurseries import open_bare_nursery, protected
+from lightrunner.plan import RunPlan, Sandbox
+from lightrunner.results import ExtractResult, LogCallback, RunResult
+from lightrunner.rules.limits import KILL_TIMEOUT
+
+from .handle import Execution, no_exit_error
+from .output import Output
+from .prepare import Preparation
+
+
+class StartedContainer(NamedTuple):
+    """A container that runs, with its streams, where anybody needs them.
+
+    `since` is when its run began, on the monotonic clock.
+    """
+
+    id: str
+    attached: AttachedStream | None
+    since: float
+
+
+@asynccontextmanager
+async def start_container(
+    engine: EngineClient, preparation: Preparation, container_id: str, *, attach: bool, stdin: bool
+) -> AsyncGenerator[StartedContainer]:
+    """Attach and start, in this order, or output can be missed."""
+    async with AsyncExitStack() as stack:
+        attached = None
+        if attach:
+            code = LightRunnerErrorCode.CONTAINER_START_FAILED
+            with preparation.phase("attach"), mapped_errors(code, "container_attach", container_id=container_id):
+                attached = await stack.enter_async_context(engine.container_attach(container_id, stdin=stdin))
+        await preparation.start(container_id)
+        yield StartedContainer(container_id, attached, time.monotonic())
+
+
+class Supervisor:
+    """The watch over one run. `result` is called once."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        preparation: Preparation,
+        container: StartedContainer,
+        plan: RunPlan,
+        sandbox: Sandbox,
+        *,
+        on_log: LogCallback | None,
+        stdin: Sequence[bytes] = (),
+    ) -> None:
+        self.execution = Execution(engine, preparation.id, container.id)
+        self._engine = engine
+        self._preparation = preparation
+        self._container = container
+        self._plan = plan
+        self._sandbox = sandbox
+        self._on_log = on_log
+        self._stdin = stdin
+        self._timed_out = False
+
+    async def result(self) -> RunResult:
+        """Feed and read until the exit, then pull the files out."""
+        output = Output(self._on_log, capture=self._plan.capture_output)
+        with self._preparation.phase("run"):
+            state, duration = await self._supervise(output)
+        extracted: list[ExtractResult] = []
+        if state.exit_code == 0 and not (self.execution.cancelled or self._timed_out):
+            with self._preparation.phase("extract"):
+                await self._extract(extracted)
+        cancelled = self.execution.seal()
+        captured = output.captured
+        return RunResult(
+            success=state.exit_code == 0 and not cancelled and not self._timed_out,
+            exit_code=state.exit_code,
+            duration=duration,
+            cancelled=cancelled,
+            timed_out=self._timed_out,
+            oom_killed=state.oom_killed,
+            extracted=tuple(extracted) or None,
+            stdout=captured["stdout"].value() if captured else None,
+            stderr=captured["stderr"].value() if captured else None,
+            stdout_truncated=bool(captured and captured["stdout"].truncated),
+            stderr_truncated=bool(captured and captured["stderr"].truncated),
+            timings=self._preparation.timings,
+        )
+
+    async def _supervise(self, output: Output) -> tuple[ContainerState, float]:
+        """Feed, read, enforce the time-out, until the exit is told, the output ended, and all of it delivered."""
+        attached = self._container.attached
+        async with open_bare_nursery() as readers:
+            if attached is not None:
+                readers.start_soon(protected, self._read, output, attached)
+                if self._on_log is not None:
+                    # Not protected from Ctrl-C: the callback is the caller's code, and may never return.
+                    readers.start_soon(output.deliver, self._on_log)
+            async with open_bare_nursery() as watchers:
+                watchers.start_soon(protected, self._watch)
+                if attached is not None and self._stdin:
+                    watchers.start_soon(protected, _feed, attached, self._stdin)
+                state = await self._exit(output)
+                duration = time.monotonic() - self._container.since
+                self.execution.set_exited()
+                watchers.cancel_scope.cancel()  # Nobody is left to kill, nor to read an input.
+        return state, duration
+
+    async def _exit(self, output: Output) -> ContainerState:
+        """Wait for the exit, and see how it came about.
+
+        Whether it was for its memory, the exit code cannot tell: 137 is any SIGKILL, and a child may have been killed
+        where the process was not.
+
+        Where there is output, not before its end: a second connection for as long as the run lives would be twice the
+        descriptors and memory of a process that holds hundreds of runs.
+        """
+        if self._container.attached is not None:
+            await output.exit_is_due.wait()
+            # The daemon ends the output while it deals with the exit, and an inspect has to wait until it has (seen 80
+            # times of 80 on 20.10): mostly that is all. A process may have closed its output and live on.
+            if output.ended:
+                state = await self._state()
+                if state.status == "exited" and not state.error:
+                    return state
+        with self._mapped("container_wait"):
+            async with self._engine.container_wait(self._container.id) as pending:
+                status = await pending.result()
+        if status.error is not None and status.error.message:
+            raise LightRunnerError(
+                LightRunnerErrorCode.RUN_FAILED,
+                f"container_wait: {status.error.message}",
+                docker_op="container_wait",
+                container_id=self._container.id,
+            )
+        output.container_exited()
+        return await self._state()
+
+    async def _state(self) -> ContainerState:
+        with self._mapped("container_inspect"):
+            return (await self._engine.container_inspect(self._container.id)).state
+
+    async def _read(self, output: Output, attached: AttachedStream) -> None:
+        with self._mapped("container_attach"):
+            await output.read(attached)
+
+    async def _watch(self) -> None:
+        """Kill at the time-out or at `Execution.cancel`, and give up where no exit follows."""
+        with trio.move_on_after(self._plan.timeout) as scope:
+            await self.execution.wait_cancel_requested()
+        # Shielded: the daemon answers after the exit, which ends this task; and only the answer tells whether it was
+        # this kill that made the container exit.
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_TIMEOUT):
+            if await self.execution.kill("SIGKILL"):
+                self._timed_out = scope.cancelled_caught
+        await trio.sleep(KILL_TIMEOUT)
+        raise no_exit_error(self._container.id)
+
+    async def _extract(self, extracted: list[ExtractResult]) -> None:
+        with self.execution.extract_scope:
+            for plan in self._plan.extracts:
+                done = await extract(
+                    self._engine,
+                    self._container.id,
+                    plan,
+                    run_id=self._preparation.id,
+                    max_bytes=self._sandbox.max_extract_bytes,
+                )
+                extracted.append(done)  # One by one: a cancellation keeps what has landed.
+
+    def _mapped(self, operation: str) -> AbstractContextManager[None]:
+        return mapped_errors(LightRunnerErrorCode.RUN_FAILED, operation, container_id=self._container.id)
+
+
+async def _feed(attached: AttachedStream, parts: Sequence[bytes]) -> None:
+    """Write to stdin, then end of file."""
+    try:
+        for part in parts:
+            await attached.send_all(part)
+        attached.send_eof()
+    except EngineUnreachable:
+        # The container does not read on: it closed its stdin, or exited. If it is the daemon that is gone, the reader
+        # and the wait say so.
+        return

@@ -1,0 +1,290 @@
+"""Warm pools: containers that are created, started, and wait at a gate for the one run that they are for."""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from typing import NamedTuple
+
+import trio
+
+from lightrunner.engine import AttachedStream, EngineClient
+from lightrunner.engine.wire import ContainerConfig
+from lightrunner.errors import (
+    LightRunnerError,
+    LightRunnerErrorCode,
+    invalid_request,
+    mapped_errors,
+    warn_of_dropped_env,
+)
+from lightrunner.files.seed import check_source, seed
+from lightrunner.networks.allocation import Networks, joined
+from lightrunner.networks.pause_containers import PauseContainer, can_prepare
+from lightrunner.nurseries import open_bare_nursery, protected, run_in_child
+from lightrunner.plan import RunPlan, Sandbox, check_request
+from lightrunner.pool import PoolSize, SingleUsePool
+from lightrunner.requests import RunRequest
+from lightrunner.results import LogCallback, RunResult, Timings
+from lightrunner.rules.gate import dispatch_script, gate_script
+from lightrunner.rules.limits import CLEANUP_TIMEOUT, CREATE_TIMEOUT, WARM_REFILL_DELAY
+from lightrunner.rules.violation import RuleViolation
+from lightrunner.runs.prepare import Preparation
+from lightrunner.runs.run import StartedStatus
+from lightrunner.runs.supervise import StartedContainer, Supervisor, start_container
+
+
+class WarmContainer(NamedTuple):
+    """A container at its gate.
+
+    Attributes:
+        pause container: has its network, where that is prepared.
+        watched: streams that say nothing while it waits: its own, and its pause container's.
+        streams: closes its connections.
+    """
+
+    preparation: Preparation
+    pause_container: PauseContainer | None
+    container: StartedContainer
+    config: ContainerConfig
+    watched: list[AttachedStream]
+    streams: AsyncExitStack
+
+
+class WarmPool:
+    """Runs requests in containers that are there already. `DockerRunner.warm` makes it.
+
+    Each container is used once. It is what a cold run's container would be: same image, network, workdir, limits and
+    capabilities; stdin carries only the run's input, and env only its environment.
+    """
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        networks: Networks,
+        template: RunPlan,
+        sandbox: Sandbox,
+        size: PoolSize,
+        *,
+        admit: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
+        self._engine = engine
+        self._networks = networks
+        self._template = template
+        self._sandbox = sandbox
+        self._admit = admit
+        self._under_way: set[trio.CancelScope] = set()
+        self._can_prepare = False
+        self._pool: SingleUsePool[WarmContainer] = SingleUsePool(
+            self._make, self._discard, _is_waiting, size=size, delay=WARM_REFILL_DELAY
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator["WarmPool"]:
+        """The pool's block: full at its beginning, nothing left at its end.
+
+        It waits for the runs under way; left by an exception or a cancellation it aborts them.
+        """
+        # Without a network there is so little to tear down that a pause container gains nothing.
+        network, runtime = self._template.network, self._sandbox.runtime
+        self._can_prepare = network != "none" and await can_prepare(self._engine, runtime)
+        async with self._pool.open():
+            try:
+                yield self
+            except BaseException:
+                for scope in self._under_way:
+                    scope.cancel()
+                raise
+
+    async def run(
+        self,
+        request: RunRequest,
+        *,
+        on_log: LogCallback | None = None,
+        task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
+    ) -> RunResult:
+        """Run one request, as `DockerRunner.run` does, in a container that waits for it.
+
+        Its image, setup steps, network, workdir and platform have to be the template's. The time-out counts from the
+        dispatch. Where no container is ready it waits for one.
+
+        Raises:
+            LightRunnerError: as `DockerRunner.run`; INVALID_REQUEST also where the request differs from the template.
+        """
+        with invalid_request():
+            plan = check_request(request)
+            self._check_alike(plan, request)
+        await check_source(plan.source)
+        warn_of_dropped_env(plan.dropped_env)
+        async with self._admit():
+            with trio.CancelScope() as scope:
+                self._under_way.add(scope)
+                try:
+                    return await run_in_child(self._run, plan, on_log, task_status)
+                finally:
+                    self._under_way.remove(scope)
+        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool was closed before the run was over")
+
+    async def _run(self, plan: RunPlan, on_log: LogCallback | None, task_status: StartedStatus) -> RunResult:
+        warm = await self._pool.take()
+        outcome: RunResult | Exception | None = None
+        supervisor: Supervisor | None = None
+        try:
+            # From here on the connections are the run's: where the pool is torn down, only one task may close them.
+            async with warm.streams.pop_all():
+                warm.preparation.timings = Timings()  # What it took to make it ready is not this run's.
+                opening = dispatch_script(
+                    _command(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
+                )
+                if plan.source is not None:
+                    await self._seed(warm, plan, plan.source)
+                supervisor = Supervisor(
+                    self._engine,
+                    warm.preparation,
+                    warm.container._replace(since=time.monotonic()),
+                    plan,
+                    self._sandbox,
+                    on_log=on_log,
+                    stdin=[opening, plan.input or b""],
+                )
+                task_status.started(supervisor.execution)
+                result = outcome = await supervisor.result()
+        except Exception as error:
+            outcome = error
+            raise
+        finally:
+            await warm.preparation.remove()
+            self._pool.discard_used(warm)
+            if supervisor is not None:
+                supervisor.execution.finish(outcome)
+        return result
+
+    async def _seed(self, warm: WarmContainer, plan: RunPlan, source: str) -> None:
+        """Copy the folder into the running container.
+
+        By the archive endpoint, as before a cold start, and not through the gate's stdin by ``tar x``, which takes 5 ms
+        in place of 50: that needs a tar in the image, and files would belong to the image's user. The endpoint's races
+        with a running container (CVE-2018-15664) need a process that moves folders meanwhile; none but the gate runs.
+        """
+        with warm.preparation.phase("seed"):
+            await seed(
+                self._engine,
+                warm.container.id,
+                source=source,
+                ignore=plan.ignore,
+                workdir=plan.workdir,
+                user=warm.config.user,
+            )
+
+    def _check_alike(self, plan: RunPlan, request: RunRequest) -> None:
+        template = self._template
+        for field, given, expected in (
+            ("image", plan.image, template.image),
+            ("run", plan.steps, template.steps),
+            ("network", plan.network, template.network),
+            ("workdir", plan.workdir, template.workdir),
+            ("platform", plan.platform, template.platform),
+        ):
+            if given != expected:
+                raise RuleViolation(field, getattr(request, field), "differs from the pool's template")
+
+    async def _make(self) -> WarmContainer:
+        nonce = secrets.token_hex(16)
+        plan = self._template._replace(
+            entrypoint=gate_script(nonce), source=None, input=b"", env=[], extracts=(), capture_output=False
+        )
+        preparation = Preparation(self._engine, self._networks, plan, self._sandbox, on_progress=None)
+        image = await preparation.ensure_image()
+        # A result waits for the teardown of its network namespace, unless somebody else holds that: 105 and 62 ms. But
+        # two containers take longer to make than one, which who waits for this one would wait for.
+        pause_container = None
+        if self._can_prepare and not self._pool.has_waiters:
+            pause_container = await self._networks.pause_containers.make(plan.network)
+
+        async def start(container_id: str) -> WarmContainer:
+            async with AsyncExitStack() as stack:
+                with _shell_needed(container_id):
+                    started = await stack.enter_async_context(
+                        start_container(self._engine, preparation, container_id, attach=True, stdin=True)
+                    )
+                assert started.attached is not None
+                await _wait_at_gate(started.attached, nonce, container_id)
+                watched = [started.attached]
+                # A second attempt has a network of its own.
+                if pause_container is not None and preparation.pause_container is pause_container:
+                    attach = self._engine.container_attach(pause_container.container_id)
+                    with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach"):
+                        watched.append(await stack.enter_async_context(attach))
+                streams = stack.pop_all()
+            return WarmContainer(preparation, pause_container, started, image.config, watched, streams)
+
+        is_ready = False
+        try:
+            # Not one of a block of prepared networks, which may end before the pool and would wait for it.
+            if pause_container is not None:
+                allocation = joined(pause_container)
+            else:
+                allocation = await self._networks.allocate(plan.network, prepared=False)
+            warm = await preparation.use_container(image, start, allocation=allocation)
+            is_ready = True
+        finally:
+            if not is_ready:
+                await preparation.remove()
+                await self._release(pause_container)
+        return warm
+
+    async def _discard(self, warm: WarmContainer) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_TIMEOUT):
+            await warm.streams.aclose()
+        async with open_bare_nursery() as nursery:
+            nursery.start_soon(protected, warm.preparation.remove)
+            nursery.start_soon(protected, self._release, warm.pause_container)
+
+    async def _release(self, pause_container: PauseContainer | None) -> None:
+        if pause_container is not None:
+            await self._networks.pause_containers.discard(pause_container)
+
+
+async def _wait_at_gate(attached: AttachedStream, nonce: str, container_id: str) -> None:
+    """Until the shell has said that it is there. What it says is no run's output, nor is what it complains of."""
+    expected, said = f"{nonce}\n".encode(), b""
+    with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach", container_id=container_id):
+        with trio.move_on_after(CREATE_TIMEOUT):
+            while expected.startswith(said) and (pieces := await attached.receive()):
+                said += b"".join(piece.data for piece in pieces if piece.stream == "stdout")
+                if said == expected:
+                    return
+    shown = said[:500].decode(errors="replace")
+    raise _shell_error(f"what should be one says {shown!r}", container_id)
+
+
+@contextmanager
+def _shell_needed(container_id: str) -> Generator[None]:
+    try:
+        yield
+    except LightRunnerError as error:
+        if error.docker_op == "container_start" and '"sh"' in error.message:
+            raise _shell_error(error.message, container_id) from error
+        raise
+
+
+def _shell_error(why: str, container_id: str) -> LightRunnerError:
+    return LightRunnerError(
+        LightRunnerErrorCode.CONTAINER_START_FAILED,
+        f"a warm container needs a POSIX shell (sh) in the image: {why}",
+        docker_op="container_start",
+        container_id=container_id,
+    )
+
+
+def _is_waiting(warm: WarmContainer) -> bool:
+    # Whatever there is to read is an end: the container's, or its pause container's, with which its network is gone.
+    return not any(stream.is_readable() for stream in warm.watched)
+
+
+def _command(plan: RunPlan, config: ContainerConfig) -> list[str]:
+    if plan.entrypoint is not None:
+        return ["sh", "-c", plan.entrypoint]
+    command = [*(config.entrypoint or []), *(config.cmd or [])]
+    if not command:
+        raise LightRunnerError(LightRunnerErrorCode.CONTAINER_START_FAILED, "the image has no command of its own")
+    return command

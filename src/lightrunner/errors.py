@@ -1,4 +1,4 @@
-"""The runner's error, its codes, and how the engine's errors become it."""
+"""`LightRunnerError`, its codes, and the mapping of the engine's errors to it."""
 
 import enum
 import warnings

@@ -1,4 +1,4 @@
-"""Child tasks whose exceptions come out bare, and that a Ctrl-C does not tear apart."""
+"""Nurseries that raise bare exceptions, and child tasks that a Ctrl-C does not interrupt in their clean-up."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager

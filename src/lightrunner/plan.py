@@ -1,4 +1,4 @@
-"""A request and its runner's options, checked: everything is checked here, before a byte is sent. Pure.
+"""Check a request and a runner's options, before a byte is sent. Pure.
 
 `check_options` and `check_request` return plans or raise `RuleViolation`.
 """

@@ -1,4 +1,4 @@
-"""Single-use things that are kept ready: taken one at a time, never given back, refilled.
+"""A pool of single-use items: each is taken once, never given back, and replaced by a new one.
 
 Making one competes for the machine with the run that has just taken one (81 against 51 ms to that run's result, in a
 prototype). So the refill waits: for that run's end, at the latest `delay` seconds, and not at all while somebody waits.
@@ -34,7 +34,7 @@ class PoolSize(NamedTuple):
 
 
 class _Waiter(Generic[T]):
-    """Somebody for whom none was ready, and what he gets."""
+    """A caller for whom no item was ready, and what it gets."""
 
     def __init__(self) -> None:
         self.served = trio.Event()
@@ -46,14 +46,14 @@ class _Waiter(Generic[T]):
 
 
 class SingleUsePool(Generic[T]):
-    """Keeps things ready while its block is open.
+    """Keeps items ready while its block is open.
 
     Args:
-        make: makes one; it raises `LightRunnerError` where it cannot.
-        discard: removes one, used or not.
-        is_usable: whether one that was ready still is.
-        size: how many.
-        delay: seconds from a taking to its refill, at the latest.
+        make: makes an item, or raises `LightRunnerError`.
+        discard: removes an item, used or not.
+        is_usable: tells whether a ready item still is.
+        size: how many are ready.
+        delay: seconds from a `take` to its refill, at the latest.
     """
 
     def __init__(
@@ -85,9 +85,9 @@ class SingleUsePool(Generic[T]):
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
-        """Full at its beginning; at its end it waits for what is in use and for who waits, and nothing is left.
+        """Fill the pool, then yield. At the end, wait for items in use and for callers, and discard the rest.
 
-        Left by an exception or a cancellation it does not wait: what is in use is removed as well.
+        An exception or a cancellation ends the block at once: the items in use are discarded as well.
         """
         async with open_bare_nursery() as nursery:
             await nursery.start(self._live)
@@ -96,11 +96,11 @@ class SingleUsePool(Generic[T]):
 
     @property
     def has_waiters(self) -> bool:
-        """Whether somebody waits for the next one."""
+        """Whether a caller waits for the next item."""
         return bool(self._waiters)
 
     def take_nowait(self) -> T | None:
-        """One that is ready, for good; None where there is none."""
+        """Take a ready item, for good; None if there is none."""
         while self._is_open and self._ready:
             item = self._ready.popleft()
             if self._is_usable(item):
@@ -111,10 +111,10 @@ class SingleUsePool(Generic[T]):
         return None
 
     async def take(self) -> T:
-        """One that is ready, for good, as soon as there is one.
+        """Take an item, for good, as soon as one is ready.
 
         Raises:
-            LightRunnerError: none can be made, or the pool was closed.
+            LightRunnerError: no item can be made, or the pool was closed.
         """
         item = self.take_nowait()
         if item is not None:
@@ -136,8 +136,8 @@ class SingleUsePool(Generic[T]):
         return waiter.outcome
 
     def discard_used(self, item: T) -> None:
-        """Its run is over. It is discarded by the pool's own task, while the caller goes on."""
-        if item not in self._in_use:  # The pool was torn down meanwhile, and took care of it.
+        """Discard an item after its use, in a task of the pool, while the caller goes on."""
+        if item not in self._in_use:  # The pool was torn down meanwhile, and has discarded it.
             return
         self._in_use.remove(item)
         self._throw_away(item)

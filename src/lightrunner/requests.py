@@ -1,4 +1,4 @@
-"""What goes in: requests, options, what to extract. Values only; `lightrunner.plan` checks them."""
+"""Requests, options and extract specs: the values that a caller passes in. `lightrunner.plan` checks them."""
 
 import os
 from collections.abc import Mapping, Sequence

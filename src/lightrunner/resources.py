@@ -1,4 +1,4 @@
-"""Containers, volumes and networks of a run: created without losing the answer, and removed. Shielded and bounded."""
+"""Create and remove a run's resources on the daemon: shielded from cancellation, and bounded in time."""
 
 import logging
 import math

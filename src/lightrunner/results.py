@@ -1,4 +1,4 @@
-"""What comes out: results of runs, of extracts and of clean-ups, log lines, progress. Values only."""
+"""Results of runs, extracts and clean-ups, log lines and progress: the values that a caller gets."""
 
 import os
 from collections.abc import Callable

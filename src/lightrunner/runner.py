@@ -1,4 +1,4 @@
-"""The face: DockerRunner."""
+"""`DockerRunner`: the entry point, which delegates to the packages below it."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""For scripts and REPLs: one run without a line of trio."""
+"""`run_sync`: one run for scripts and REPLs, without trio in the caller's code."""
 
 import signal
 import threading

@@ -1,6 +1,6 @@
-"""How a detached run ends: by one process alone, under the run's lock, whoever looks after it first.
+"""Finish a detached run, in one process alone, under the run's lock: extract, result, removal.
 
-Extract, result, removal of container and volume; and the kill that brings it about, with its reason in the state.
+A kill notes its reason in the state first, for whichever process finishes the run.
 """
 
 import logging

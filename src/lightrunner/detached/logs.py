@@ -1,4 +1,4 @@
-"""The log that the daemon keeps of a detached run: from its start, then live, and whole."""
+"""Follow the daemon's log of a detached run, from its start to its last byte."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator

@@ -1,6 +1,6 @@
-"""Orphans: what runs left on a daemon when their process died, and detached runs that nobody looked after.
+"""Reap orphans: resources of runs whose process died, and detached runs that nobody attached to in time.
 
-Decided by what the labels, the state files and the daemon tell, never by a guess: what cannot be judged stays. Safe to
+Labels, state files and the daemon decide, never a guess: what cannot be judged stays. Safe to
 run in several processes at once.
 """
 

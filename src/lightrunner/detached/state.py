@@ -1,4 +1,4 @@
-"""What is kept of a detached run: one JSON file each in the state folder, so that any process of the host finds it.
+"""State files of detached runs: one JSON file each in the state folder, where any process of the host finds it.
 
 Synchronous but for `run_lock`. Fields are light-runner's, camelCase on disk; ours beyond them are `timeout` (seconds),
 `deadline`, `bootDeadline`, `extract`, `extracted`, `maxExtractBytes`, `timedOut`, `oomKilled`, `owner`.
@@ -181,7 +181,7 @@ def write_state(state: RunState) -> None:
     """Write one state, atomically and durably.
 
     Raises:
-        OSError: the folder cannot be made or written; what was there before is still there.
+        OSError: the folder cannot be made or written; the previous state is still there.
     """
     make_state_dir()
     write_whole(_path(state.id), msgspec.json.format(msgspec.json.encode(state), indent=2))

@@ -1,4 +1,4 @@
-"""How a call is made: of the agreed API version, with its status checked.
+"""Make a call of the agreed API version, and check its status.
 
 A bad status becomes an error here, and a lost connection makes the next call ask for the version again.
 """

@@ -1,4 +1,4 @@
-"""Where the daemon is: an explicit host, ``DOCKER_HOST``, or the usual sockets.
+"""Find the daemon: an explicit host, ``DOCKER_HOST``, or the usual sockets.
 
 Pure but for `exists`, which the caller may replace.
 """

@@ -1,4 +1,4 @@
-"""The engine's family of errors, and the one place where a status becomes one of them.
+"""The engine's errors, and the one place that maps an HTTP status to them.
 
 Pure: `response_error` takes what the daemon answered and returns the error to raise.
 """

@@ -1,4 +1,4 @@
-"""Files out of an exited container: one GET for each entry, staged while it arrives.
+"""Extract files from an exited container: one GET for each entry, staged while it arrives.
 
 A bad entry is a result with the status ``error``: nothing here fails a run.
 """

@@ -1,4 +1,4 @@
-"""A host folder -> a tar stream -> a created container. No helper container, no helper image, one PUT."""
+"""Seed a host folder into a created container: one PUT of a tar stream, without a helper container or image."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""A tar stream -> files on the host, whole or not at all. Synchronous; it runs in a worker thread.
+"""Stage a tar stream on the host, and land it whole or not at all. Synchronous; it runs in a worker thread.
 
 What arrives is staged in a folder inside the target (a sibling would fail where the target is a mount point), which
 nothing but this module writes to, and is then renamed in. The names come from a container and are hostile:

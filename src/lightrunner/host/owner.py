@@ -1,6 +1,6 @@
-"""Whose run it is: a process on a host, recorded in labels and state files, and whether it still lives.
+"""The process that owns a run, as labels and state files record it, and whether it still lives.
 
-A pid alone is taken again by another process: the start time tells them apart, the boot id tells the boots apart, and
+A pid is reused by other processes: the start time tells them apart, the boot id tells the boots apart, and
 the host's id, with the pid namespace in it, tells what can be judged from here at all.
 """
 

@@ -1,7 +1,4 @@
-"""The state folder: where it is, and files in it that are written whole or not at all. Synchronous.
-
-Nothing in it is needed to read a run's result: a folder that is missing is made, one that cannot be written is told.
-"""
+"""The state folder: its path, its locks, and files that are written whole or not at all. Synchronous."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Cache images that were not used for long, removed."""
+"""Remove cache images that were not used for a long time."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The image of a run: there, or pulled."""
+"""Make sure of a run's image: find it, or pull it."""
 
 from lightrunner.engine import EngineClient, EngineNotFound, ProgressMessage
 from lightrunner.engine.wire import ImageInspectResponse

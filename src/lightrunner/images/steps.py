@@ -1,4 +1,4 @@
-"""Setup steps -> a cached image, by the classic builder: found by its tag, or built.
+"""Bake setup steps into a cached image with the classic builder, or find it by its tag.
 
 The Dockerfile is made in memory and sent as a tar archive; there is no BuildKit session and no file on disk. The
 builder sets the tag as its last act: a build that fails, is cancelled or loses its daemon leaves none. Cutting the

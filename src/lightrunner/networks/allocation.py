@@ -1,4 +1,4 @@
-"""Which network a run gets: a prepared one where there is a pool of them, else its own."""
+"""Allocate a network to a run: a prepared namespace from a pool, or one of its own."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -52,18 +52,18 @@ class Networks:
             del self._pools[network]
 
     async def allocate(self, network: str | None, *, prepared: bool) -> Allocation:
-        """A network for one run: from the pool where `prepared` and there is one, else its own."""
+        """Allocate a network for one run: from the pool if `prepared` and one is ready, else its own."""
         pool = self._pools.get(network)
         if prepared and pool is not None and (pause_container := pool.take_nowait()) is not None:
             return joined(pause_container)
         return Allocation(network or await self._isolated.ensure())
 
     def release(self, network: str | None, allocation: Allocation) -> None:
-        """The run is over: its pause container is thrown away, off the run's critical path."""
+        """Discard the pause container of a run that is over, off the run's critical path."""
         pool = self._pools.get(network)
         if pool is not None and allocation.pause_container is not None:
             pool.discard_used(allocation.pause_container)
 
     def forget_isolated(self) -> None:
-        """Look again for the isolated network: somebody has removed it."""
+        """Forget the isolated network, which was removed; the next run looks for it, or makes it."""
         self._isolated.forget()

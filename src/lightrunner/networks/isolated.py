@@ -1,4 +1,4 @@
-"""The isolated network: found or made once, checked, and referred to by its id."""
+"""The isolated network: find or create it once, check it, and refer to it by its id."""
 
 import trio
 
@@ -23,7 +23,7 @@ class IsolatedNetwork:
         self._lock = trio.Lock()
 
     def forget(self) -> None:
-        """Look again: somebody has removed it."""
+        """Forget the network, which was removed; `ensure` looks for it again."""
         self._id = None
 
     async def ensure(self) -> str:

@@ -1,4 +1,4 @@
-"""The handle of a run that has started."""
+"""`Execution`: the handle of a run that has started."""
 
 import math
 import re

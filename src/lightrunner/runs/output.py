@@ -1,6 +1,6 @@
-"""A container's output on its way from the socket to the callback and into the result.
+"""Deliver a container's output from the socket to the callback and into the result.
 
-One task reads, another one delivers, so that a slow callback does not hold up the socket: the daemon drops what is not
+One task reads and another delivers, so that a slow callback does not hold up the socket: the daemon drops what is not
 read within 2 s of the exit.
 """
 

@@ -1,4 +1,4 @@
-"""Everything up to the start: image, network, container with its volume, seed; and everything of it removed again."""
+"""Prepare a run up to the start of its container: image, network, container with its volume, seed; and remove them."""
 
 import os
 import time

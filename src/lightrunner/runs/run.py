@@ -1,6 +1,6 @@
-"""One run, in order: the story of the library, readable from top to bottom.
+"""One cold run, from top to bottom. Start reading here.
 
-    preparation: image, network, create, seed -> attach, start -> output and exit -> extract -> removal
+    prepare: image, network, create, seed -> attach, start -> output and exit -> extract -> removal
 
 Whatever happens on the way, the removal happens.
 """
@@ -40,7 +40,7 @@ class Run:
         self._execution: Execution | None = None
 
     async def run(self, task_status: StartedStatus) -> RunResult:
-        """The whole story.
+        """Run the request, and remove all that it made.
 
         Raises:
             LightRunnerError: what failed, with nothing left on the daemon.

@@ -1,4 +1,4 @@
-"""A started container, watched to its end: fed, read, killed when it is due; then its exit code and its files."""
+"""Supervise a started container: feed it, read it, kill it at its time-out; then get its exit code and its files."""
 
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -48,7 +48,7 @@ async def start_container(
 
 
 class Supervisor:
-    """The watch over one run. `result` is called once."""
+    """Supervises one run. `result` is called once."""
 
     def __init__(
         self,

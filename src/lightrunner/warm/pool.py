@@ -1,4 +1,4 @@
-"""Warm pools: containers that are created, started, and wait at a gate for the one run that they are for."""
+"""Warm pools: started containers, each of which waits for its one run."""
 
 import secrets
 import time
@@ -161,7 +161,7 @@ class WarmPool:
     async def _seed(self, warm: WarmContainer, plan: RunPlan, source: str) -> None:
         """Copy the folder into the running container.
 
-        By the archive endpoint, as before a cold start, and not through the gate's stdin by ``tar x``, which takes 5 ms
+        By the archive endpoint, as a cold run does, and not through the gate's stdin by ``tar x``, which takes 5 ms
         in place of 50: that needs a tar in the image, and files would belong to the image's user. The endpoint's races
         with a running container (CVE-2018-15664) need a process that moves folders meanwhile; none but the gate runs.
         """

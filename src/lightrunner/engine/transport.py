@@ -17,6 +17,7 @@ import trio
 
 from .endpoint import Endpoint
 from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
+from .threads import thread_limiter
 from .upload import open_bare_nursery, open_prefetched
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -246,7 +247,7 @@ class Response:
     async def drain(self, consume: Consume) -> None:
         """Hand the body to `consume`, in a thread and piece by piece, until it ends or `consume` returns True."""
         while data := await self.receive_some():
-            if await trio.to_thread.run_sync(consume, [memoryview(data)]):
+            if await trio.to_thread.run_sync(consume, [memoryview(data)], limiter=thread_limiter()):
                 return
 
     async def upgraded(self) -> RawConnection:

@@ -7,6 +7,7 @@ frames.py      multiplexed output, incrementally (pure)
 progress.py    pull, import and build streams, incrementally (pure)
 transport.py   requests, responses, upgrades: the one module that imports httpx
 upload.py      a body from an iterator, made ahead in a thread
+drain.py       a body, received while a thread consumes it
 download.py    an archive, read from a plain socket in the thread that writes it
 threads.py     how many threads move archives at a time
 streams.py     a container's output and stdin

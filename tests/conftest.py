@@ -8,22 +8,31 @@ machine.
 import functools
 import inspect
 import math
+import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import trio
 
+from tools.certificates import Certificates
+from tools.debian_engine import SUITES, engine_programs
 from tools.images import ensure_busybox, ensure_python
 from tools.private_engine import PrivateEngine
 from tools.raw_engine import RawEngine
+from tools.ssh_server import SshServer
 
 RUN_LABEL = "light-runner.run-id"
 NAME_PREFIX = "light-runner-"
 CACHE_IMAGE = "light-runner-cache:"
 
 ENGINE_SEEN = pytest.StashKey[str]()
+RAW_HOST = pytest.StashKey[str]()
+ENDPOINTS = ("tls", "ssh")
 
 AsyncTest = Callable[..., Awaitable[None]]
 TRIO_SHARE = 0.9
@@ -35,6 +44,11 @@ CLOCKS = {"mock_clock", "autojump_clock"}
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lightrunner")
     group.addoption("--host", metavar="URL", help="use this engine (unix:// or tcp://) in place of a private one")
+    group.addoption(
+        "--engine",
+        choices=[*SUITES, *ENDPOINTS],
+        help="use private engines of this version, or reach the installed one in this way; then only tests that use it",
+    )
     group.addoption("--no-engine", action="store_true", help="leave out the tests that need an engine")
 
 
@@ -43,6 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--host") and config.getoption("--no-engine"):
         raise pytest.UsageError("--host and --no-engine exclude each other")
+    if (version := str(config.getoption("--engine"))) in SUITES:
+        PrivateEngine.default_binaries = engine_programs(version)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,6 +76,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if inspect.iscoroutinefunction(item.obj) and not CLOCKS & set(item.fixturenames):
             item.obj = _bounded(item.obj, TRIO_SHARE * _timeout(item))
     left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
+    if engine := config.getoption("--engine"):
+        wanted = {"engine"} if engine in ENDPOINTS else {"engine", "private_engine"}
+        left_out += [
+            item for item in items if item not in left_out and not wanted & {mark.name for mark in item.iter_markers()}
+        ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -100,19 +121,39 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def engine_host(pytestconfig: pytest.Config) -> Iterator[str]:
-    """The engine's URL: unix:///… or tcp://…."""
+    """The engine's URL, for the code under test."""
     if host := pytestconfig.getoption("--host"):
+        pytestconfig.stash[RAW_HOST] = host
         yield host
         return
-    with PrivateEngine() as engine:
+    endpoint = pytestconfig.getoption("--engine")
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as monkeypatch:
+        certificates = None
+        if endpoint == "tls":
+            certificates = Certificates(Path(stack.enter_context(TemporaryDirectory())))
+            monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+            monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates.client))
+        engine = stack.enter_context(PrivateEngine(tls=certificates.server if certificates else None))
+        pytestconfig.stash[RAW_HOST] = engine.host
         pytestconfig.stash[ENGINE_SEEN] = describe(RawEngine(engine.host))
-        yield engine.host
+        if endpoint == "ssh":
+            server = stack.enter_context(SshServer())
+            monkeypatch.setenv("PATH", f"{server.programs}:{os.environ['PATH']}")
+            yield f"ssh://{server.destination}:{server.port}{engine.socket}"
+        else:
+            yield engine.tcp_host or engine.host
 
 
 @pytest.fixture(scope="session")
-def raw(engine_host: str) -> RawEngine:
+def raw_host(engine_host: str, pytestconfig: pytest.Config) -> str:
+    """The engine's URL, for the oracle: its Unix socket, or `--host`."""
+    return pytestconfig.stash[RAW_HOST] if engine_host else ""
+
+
+@pytest.fixture(scope="session")
+def raw(raw_host: str) -> RawEngine:
     """The oracle: what the daemon has is asked through this, never through the code under test."""
-    return RawEngine(engine_host)
+    return RawEngine(raw_host)
 
 
 @pytest.fixture(scope="session")

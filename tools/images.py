@@ -67,7 +67,7 @@ def rootfs(packages: Sequence[str]) -> Path:
 
 
 def _cached(packages: Sequence[str]) -> Path:
-    cached = _cache_folder() / f"{packages[-1]}-{_key(packages)}.tar"
+    cached = cache_folder() / f"{packages[-1]}-{_key(packages)}.tar"
     if cached.exists():
         return cached
     # It takes seconds, so it is said.
@@ -83,7 +83,8 @@ def _cached(packages: Sequence[str]) -> Path:
     return cached
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """The folder for what is downloaded once."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = caches / "lightrunner-dev"
     folder.mkdir(parents=True, exist_ok=True)

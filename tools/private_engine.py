@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -28,7 +29,7 @@ from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from tools.raw_engine import RawEngine, RawEngineError
 
@@ -50,7 +51,12 @@ CGROUPS = Path("/sys/fs/cgroup")
 _ENTER = """
 ip link set lo up
 mkdir -p /etc/docker && mount -t tmpfs none /etc/docker && mount -t tmpfs none /run
-"$@" &
+if [ -n "$LISTENING" ]; then
+    # bash: dash knows no descriptors of two digits.
+    bash -c 'exec 3<&$LISTENING; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"' bash "$@" &
+else
+    "$@" &
+fi
 wait "$!"
 """
 
@@ -62,12 +68,16 @@ class PrivateEngineError(Exception):
 class PrivateEngine:
     """A private dockerd, as a context manager or by `start` and `stop`.
 
-    `binaries` is a folder with another version's programs, `config` the contents of daemon.json, `extra_args`
-    go to dockerd as they are. `host` is the engine's address for the whole life of the object, restarts
-    included.
+    `binaries` is a folder with another version's programs, by default `default_binaries`; `config` the contents of
+    daemon.json; `extra_args` go to dockerd as they are. With `tls`, a folder with ca.pem, cert.pem and key.pem, it also
+    listens on `tcp_host`, for clients with a certificate. `host` is the engine's address for the whole life of the
+    object, restarts included.
 
     The kernel takes the *thread* that started a process for its parent: use one that outlives the engine.
     """
+
+    default_binaries: ClassVar[Path | None] = None
+    """The programs of engines that name none; None: the installed ones."""
 
     def __init__(
         self,
@@ -75,10 +85,11 @@ class PrivateEngine:
         binaries: Path | None = None,
         config: Mapping[str, object] | None = None,
         extra_args: Sequence[str] = (),
+        tls: Path | None = None,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=FOLDERS))
         self._lock = _lock(self._folder)
-        self._binaries = binaries
+        self._binaries = binaries or self.default_binaries
         self._config = config or {}
         self._extra_args = extra_args
         self._unshare: subprocess.Popen[bytes] | None = None
@@ -87,6 +98,13 @@ class PrivateEngine:
         """Process 1 of the engine's namespaces; `nsenter --net=/proc/PID/ns/net` reaches published ports."""
         self.socket = self._folder / "docker.sock"
         self.host = f"unix://{self.socket}"
+        self.tcp_host = ""
+        self._tls = tls
+        self._listener: socket.socket | None = None
+        if tls is not None:
+            # Made here and inherited: the engine has a network namespace of its own.
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self.tcp_host = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
         self.log_path = self._folder / "dockerd.log"
 
     def __enter__(self) -> Self:
@@ -120,7 +138,9 @@ class PrivateEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PATH": self._search_path()},
+                env=os.environ
+                | {"PATH": self._search_path(), "LISTENING": str(self._listener.fileno() if self._listener else "")},
+                pass_fds=[self._listener.fileno()] if self._listener else [],
                 start_new_session=True,  # Ctrl-C is for the owner, who then stops the engine in good order
             )
         if not _until(self._ready, START_TIMEOUT):
@@ -146,6 +166,8 @@ class PrivateEngine:
         shutil.rmtree(self._folder, ignore_errors=True)
         _until(lambda: not self._remains(), TIDY_TIMEOUT)
         os.close(self._lock)
+        if self._listener is not None:
+            self._listener.close()
         if remains := self._remains():
             raise PrivateEngineError("the engine left behind: " + ", ".join(remains))
 
@@ -179,8 +201,13 @@ class PrivateEngine:
             f"--host={self.host}",
             f"--cgroup-parent=/{self._folder.name}",
             "--exec-opt=native.cgroupdriver=cgroupfs",  # systemd's would want a slice, and systemd's own bus
+            *(self._tls_arguments(self._tls) if self._tls else []),
             *self._extra_args,
         ]
+
+    def _tls_arguments(self, folder: Path) -> list[str]:
+        files = {"tlscacert": "ca.pem", "tlscert": "cert.pem", "tlskey": "key.pem"}
+        return ["--host=fd://3", "--tlsverify", *(f"--{option}={folder / name}" for option, name in files.items())]
 
     def _search_path(self) -> str:
         first = [str(self._binaries)] if self._binaries is not None else []

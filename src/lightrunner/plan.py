@@ -5,6 +5,7 @@
 
 import json
 import os
+import ssl
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -63,6 +64,7 @@ class RunPlan(NamedTuple):
 def check_options(options: RunnerOptions) -> Sandbox:
     """The options in the engine's numbers."""
     limit = options.max_concurrent
+    _check_tls(options.tls)
     if limit is not None and not isinstance(limit, trio.CapacityLimiter) and not _is_count(limit):
         raise RuleViolation("max_concurrent", limit, "not a number from 1 up, nor a trio.CapacityLimiter")
     return Sandbox(
@@ -140,6 +142,11 @@ def _entrypoint(value: object) -> str:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _check_tls(value: object) -> None:
+    if value is not None and not isinstance(value, ssl.SSLContext):
+        raise RuleViolation("tls", value, "not an ssl.SSLContext")
 
 
 def _flag(field: str, value: object) -> bool:

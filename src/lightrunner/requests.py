@@ -1,6 +1,7 @@
 """Requests, options and extract specs: the values that a caller passes in. `lightrunner.plan` checks them."""
 
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,9 +23,9 @@ class ExtractSpec(msgspec.Struct, frozen=True):
     """A file or a folder to pull out of the container after exit code 0.
 
     Attributes:
-        from_: its path in the container; a relative one starts at the workdir. A folder's contents land directly in
+        from_: a path in the container; a relative one starts at the workdir. A folder's contents land directly in
             `to`, as ``rsync -a from/ to/`` does; a file lands as ``to/<its name>``.
-        to: a folder on the host, made where it is missing.
+        to: a folder on the host, created if it is missing.
     """
 
     from_: str
@@ -32,25 +33,24 @@ class ExtractSpec(msgspec.Struct, frozen=True):
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of code to run in one disposable container. It is checked as a whole before anything is created.
+    """One piece of code to run in one disposable container. All of it is checked before anything is created.
 
     Attributes:
-        image: an image reference; pulled where it is missing.
+        image: an image reference; pulled if the daemon does not have it.
         entrypoint: a shell command, run as ``sh -c`` in place of the image's ENTRYPOINT and CMD; None: the image's own.
-        run: setup steps, each a shell command, baked into an image that is kept (``light-runner-cache:…``) and found
-            again by the next request with the same image and steps. They are trusted: the build has none of the
-            sandbox's walls.
-        dir: a host folder to copy into the workdir. ``.git``, ``node_modules``, build and cache folders, Python's
-            virtual environments, links, sockets, devices and pipes stay behind.
+        run: setup steps, each a shell command, baked into a cache image (``light-runner-cache:…``) that later
+            requests with the same image and steps reuse. Steps are trusted: the build has none of the sandbox's limits.
+        dir: a host folder to copy into the workdir, without ``.git``, ``node_modules``, build and cache folders,
+            Python's virtual environments, links, sockets, devices and pipes.
         ignore: more names or shell patterns to leave out of `dir`; one with a slash matches the whole relative path.
-        input: any JSON value, written to stdin, then end of file; bytes go as they are. None: no stdin.
+        input: any JSON value, written to stdin, then end of file; bytes are written unchanged. None: no stdin.
         timeout: seconds from the start to SIGKILL; None: no limit.
-        network: None: the isolated bridge; ``none``; the name of a network.
-        env: environment variables. Names that are not POSIX names are dropped, with a `LightRunnerWarning`.
-        workdir: an absolute path, the working directory; a fresh volume is mounted there.
-        extract: what to pull out after exit code 0.
+        network: ``none``, the name of a network, or None for the isolated bridge.
+        env: environment variables. Names that POSIX does not allow are dropped, with a `LightRunnerWarning`.
+        workdir: the working directory, an absolute path, where a fresh volume is mounted.
+        extract: what to copy out after exit code 0.
         capture_output: keep stdout and stderr in the result, up to 8 MiB each.
-        platform: of the image, where it is not the daemon's own: ``linux/arm64``.
+        platform: the image's platform, such as ``linux/arm64``; None: the daemon's.
     """
 
     image: str
@@ -69,19 +69,21 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for every run of a `DockerRunner`. The security defaults beside these cannot be switched off.
+    """Options for every run of a `DockerRunner`. All other security defaults are fixed.
 
     Attributes:
         memory: the memory limit, swap included: ``"512m"``, ``"1.5g"`` (binary units) or an int of bytes, from 6 MiB.
-        cpus: how many CPUs' time, from 0.01: a number or a text.
-        runtime: ``runc``, ``runsc`` (gVisor), ``kata``, or any name the daemon knows. ``runc`` is not sent: it is the
-            daemon's own default that runs then.
+        cpus: the CPU limit, at least 0.01: a number or its text.
+        runtime: ``runc``, ``runsc`` (gVisor), ``kata``, or any name the daemon knows. ``runc`` is not sent: the daemon
+            uses its default.
         gpus: ``"all"``, a count, or a list as ``docker run --gpus`` takes it: ``"device=0,1"``. None: no GPU.
-        no_new_privileges: block setuid escalation in the container.
-        max_extract_bytes: cap on the archive of one `ExtractSpec`.
-        max_concurrent: how many runs at once; the others wait. An int, or a limiter to share; None: no limit.
-        build_timeout: seconds for the build of setup steps, without the pull before it; None: no limit.
-        host: the daemon: ``unix:///path`` or ``tcp://host:port``; None: ``DOCKER_HOST`` or the usual sockets.
+        no_new_privileges: block privilege escalation by setuid programs.
+        max_extract_bytes: limit of one `ExtractSpec`'s archive, in bytes.
+        max_concurrent: how many runs at once: an int, or a limiter to share; further runs wait. None: no limit.
+        build_timeout: seconds for building the setup steps, pulls excluded; None: no limit.
+        host: the daemon: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host``; None: ``LIGHT_RUNNER_HOST``,
+            ``DOCKER_HOST``, the Docker CLI's current context, or the usual sockets.
+        tls: for a TCP address; None: ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``, or the context, tell.
     """
 
     memory: str | int = DEFAULT_MEMORY
@@ -93,3 +95,4 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrent: int | trio.CapacityLimiter | None = None
     build_timeout: float | None = DEFAULT_BUILD_TIMEOUT
     host: str | None = None
+    tls: ssl.SSLContext | None = None

@@ -1,5 +1,6 @@
 """`DockerRunner`: the entry point, which delegates to the packages below it."""
 
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -40,12 +41,12 @@ from .warm.pool import WarmPool
 
 
 class DockerRunner:
-    """Runs requests, each in one disposable container, on one daemon. Use as ``async with``.
+    """Run requests on one daemon, each in one disposable container. Use as ``async with``.
 
-    Keywords are the fields of `RunnerOptions`, and are kept in `options`.
+    The keywords are the fields of `RunnerOptions`, which `options` holds.
 
-    Resource handling: it owns connections, not tasks. Leaving the block waits for the runs that are under way in other
-    tasks; leaving it by an exception or a cancellation aborts them, and waits for their removal.
+    Resource handling: a runner owns connections, not tasks. The end of its block waits for runs in other tasks. An
+    exception or a cancellation that leaves the block aborts those runs and waits for their removal.
 
     Raises:
         LightRunnerError: INVALID_REQUEST: an option breaks a rule.
@@ -63,6 +64,7 @@ class DockerRunner:
         max_concurrent: int | trio.CapacityLimiter | None = None,
         build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
         host: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.options = RunnerOptions(
             memory=memory,
@@ -74,10 +76,11 @@ class DockerRunner:
             max_concurrent=max_concurrent,
             build_timeout=build_timeout,
             host=host,
+            tls=tls,
         )
         with invalid_request():
             self._sandbox = check_options(self.options)
-            self._engine = EngineClient(self.options.host)
+            self._engine = EngineClient(self.options.host, tls=self.options.tls)
         limit = self.options.max_concurrent
         self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
         self._networks = Networks(self._engine)
@@ -104,7 +107,7 @@ class DockerRunner:
             await self._engine.aclose()
 
     async def is_available(self) -> bool:
-        """Whether the daemon answers."""
+        """Return whether the daemon responds."""
         self._check_open()
         try:
             await self._engine.system_ping()
@@ -120,25 +123,25 @@ class DockerRunner:
         on_progress: ProgressCallback | None = None,
         task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
     ) -> RunResult:
-        """Run one request, from its check to the removal of all that it made.
+        """Run one request in a new container, and remove everything that the run created.
 
-        As ``execution = await nursery.start(runner.run, request)`` it hands out an `Execution` as soon as the daemon
-        has accepted the start; what fails before comes out of ``nursery.start``.
+        ``execution = await nursery.start(runner.run, request)`` returns an `Execution` once the daemon has started the
+        container, and raises what failed before that.
 
         Args:
             request: what to run.
-            on_log: gets each line of output, in order for each stream, as it comes. A slow one loses nothing: 8 MiB are
-                held for it, then the container has to wait.
-            on_progress: gets the messages of a pull.
+            on_log: called with each line of output, in order per stream, as it arrives. A slow callback loses nothing:
+                up to 8 MiB are buffered for it, then the container blocks.
+            on_progress: called with the messages of a pull or a build.
             task_status: trio's, for ``nursery.start``.
 
         Returns:
-            The result; a non-zero exit code is one.
+            The result, also for a non-zero exit code.
 
-        Resource handling: when it returns or raises, its container and its volume are gone from the daemon. Cancelling
-        the surrounding scope kills the container, and waits for its removal, which is bounded.
+        Resource handling: when `run` returns or raises, its container and volume have been removed. Cancelling the
+        surrounding scope kills the container and waits, for a bounded time, for its removal.
 
-        Error handling: what a callback raises ends the run and comes out as it is.
+        Error handling: an exception from a callback ends the run and propagates unchanged.
 
         Raises:
             LightRunnerError: the request breaks a rule (INVALID_REQUEST), or the daemon failed (the other codes).
@@ -152,14 +155,14 @@ class DockerRunner:
             return await run_in_child(lifecycle.run, task_status)
 
     async def detach(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
-        """Start a run that outlives this process; its id, as soon as the daemon has accepted the start.
+        """Start a run that outlives this process. Return its id once the container has started.
 
-        What is to be known of it is written to the state folder before the container is created, and the daemon keeps
-        its output (the last 16 to 32 MB). `attach` finds it again, from any process of this host.
+        The run's state is written to the state folder before the container is created, and the daemon keeps the last 16
+        to 32 MB of its output. `attach` finds the run from any process on this host.
 
         Raises:
-            LightRunnerError: as `run` does before the start, with nothing left. INVALID_REQUEST also for an `input`,
-                which nobody is left to write, and for `capture_output`. STATE_FAILED: the state cannot be written.
+            LightRunnerError: as `run` before the start; nothing is left on the daemon. INVALID_REQUEST also for `input`
+                and `capture_output`, which need a live caller. STATE_FAILED: the state cannot be written.
         """
         self._check_open()
         with invalid_request():
@@ -179,23 +182,22 @@ class DockerRunner:
         on_log: LogCallback | None = None,
         task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
     ) -> RunResult:
-        """Wait for a detached run, pull its files out, remove it, and return its result.
+        """Wait for a detached run, extract its files, remove its container, and return its result.
 
-        A running one is waited for; one that exited while nobody watched yields its true exit code, duration and files;
-        a finished one answers from its state file. Several may attach to one run: all get the same result, and the
-        files are pulled out once. As ``execution = await nursery.start(runner.attach, run_id)`` it hands out the
-        `Execution`.
+        A run that exited unattended yields its true exit code, duration and files. A finished run yields the result in
+        its state file. Several processes may attach to one run: all get the same result, and the files are extracted
+        once. ``execution = await nursery.start(runner.attach, run_id)`` returns the run's `Execution`.
 
         Args:
-            run_id: what `detach` returned.
-            on_log: gets each line of output from the start of the run, and then as it comes.
+            run_id: the id that `detach` returned.
+            on_log: called with each line of output, from the start of the run.
             task_status: trio's, for ``nursery.start``.
 
-        Resource handling: cancelling it leaves the run alone. The run's time-out holds while somebody is attached, and
-        at `reap_orphans`.
+        Resource handling: cancelling `attach` does not affect the run. The run's time-out is enforced while a process
+        is attached, and by `reap_orphans`.
 
         Raises:
-            LightRunnerError: RUN_NOT_FOUND: no such run on this host. RUN_FAILED: no exit code is to be had.
+            LightRunnerError: RUN_NOT_FOUND: no such run on this host. RUN_FAILED: the exit code is lost.
                 STATE_FAILED: the result cannot be written; the run can be attached to again.
         """
         self._check_open()
@@ -203,16 +205,17 @@ class DockerRunner:
             return await run_in_child(partial(attach, self._engine, run_id, on_log=on_log, task_status=task_status))
 
     async def list(self) -> list[RunState]:
-        """The detached runs of this host as their state files tell, oldest first."""
+        """Return the detached runs of this host from their state files, oldest first."""
         return await trio.to_thread.run_sync(list_states)
 
     async def reap_orphans(self, *, dry_run: bool = False) -> ReapResult:
-        """Remove what runs have left on the daemon: with `dry_run` only list it.
+        """Remove orphans: what dead runs left on the daemon. With `dry_run`, only list them.
 
-        These are runs whose process on this host is dead; detached runs whose time-out has passed (killed and finished
-        as `attach` does), or that exited longer than ``LIGHT_RUNNER_REAP_AGE_MS`` ago (finished, files and all); and
-        what light-runner of Node left idle for that long. Runs of a living process, detached runs within their
-        time-out, runs of another host, and whatever has no label of ours are never touched.
+        Orphans are: runs whose process on this host is dead; detached runs past their time-out, which are killed and
+        then finished as `attach` does; detached runs that exited more than ``LIGHT_RUNNER_REAP_AGE_MS`` ago, which are
+        finished with their files; and what light-runner for Node left idle for that long. Runs of a live process,
+        detached runs within their time-out, runs of another host, and anything without lightrunner's labels are never
+        touched.
 
         Raises:
             LightRunnerError: RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
@@ -221,12 +224,12 @@ class DockerRunner:
         return await run_in_child(partial(reap, self._engine, reap_age(), dry_run=dry_run))
 
     async def cleanup_orphan_states(self) -> int:
-        """Finish the states of detached runs whose container is gone or never came; how many there were."""
+        """Finish the state files of detached runs that have no container. Return how many there were."""
         self._check_open()
         return await run_in_child(reconcile_states, self._engine)
 
     async def cleanup_orphan_volumes(self) -> int:
-        """Remove the volumes of runs that have no container any more; how many there were."""
+        """Remove the volumes of runs that have no container. Return how many there were."""
         self._check_open()
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "volume_delete"):
             return len(await reap_volumes(self._engine, reap_age()))
@@ -240,20 +243,20 @@ class DockerRunner:
         max_size: int | None = None,
         idle_time: float = DEFAULT_IDLE_TIME,
     ) -> AsyncGenerator[WarmPool]:
-        """Keep containers ready that only wait for their command: ``async with runner.warm(template) as pool``.
+        """Keep started containers ready, each for one run: ``async with runner.warm(template) as pool``.
 
-        They are made of the template's image, setup steps, network, workdir and platform, and of this runner's limits
-        and runtime; the rest of the template is not looked at. `WarmPool.run` then runs a request in one of them, each
-        used once. At the block's end it waits for what is under way, and nothing is left.
+        The containers have the template's image, setup steps, network, workdir and platform, and this runner's limits
+        and runtime. Other fields of the template are ignored. `WarmPool.run` runs a request in one of them and then
+        discards it. The end of the block waits for runs in progress and removes every container.
 
         Args:
-            template: what the containers are made for.
-            size: how many are ready.
-            max_size: up to how many are kept ready after callers had to wait; by default `size`.
-            idle_time: seconds without a run after which one of those more is given up.
+            template: the request that the containers are created for.
+            size: how many containers to keep ready.
+            max_size: how many to keep ready at most, after runs had to wait for one; by default `size`.
+            idle_time: seconds without a run after which the pool shrinks by one, down to `size`.
 
         Raises:
-            LightRunnerError: INVALID_REQUEST, or as `run` before its start; CONTAINER_START_FAILED where the image has
+            LightRunnerError: INVALID_REQUEST, or as `run` before its start; CONTAINER_START_FAILED if the image has
                 no working sh.
         """
         self._check_open()
@@ -272,14 +275,13 @@ class DockerRunner:
 
     @asynccontextmanager
     async def prepared_networks(self, size: int = 4, *, network: str | None = None) -> AsyncGenerator[None]:
-        """Keep network namespaces ready, for cold runs of any image at about half the time.
+        """Keep network namespaces ready. Cold runs of any image then take about half the time.
 
-        While the block is open, each run of this runner on that network (None: the isolated bridge) takes one that was
-        made ahead of time: fresh, for this run alone, thrown away with it. Where none is ready a run makes its own, as
-        without the block.
+        Inside the block, each run of this runner on `network` (None: the isolated bridge) joins a namespace that was
+        made for it ahead of time and is removed with it. If none is ready, the run makes its own.
 
         Raises:
-            LightRunnerError: INVALID_REQUEST; CONTAINER_START_FAILED where they cannot be made.
+            LightRunnerError: INVALID_REQUEST; CONTAINER_START_FAILED: they cannot be made.
         """
         self._check_open()
         with invalid_request():
@@ -290,10 +292,10 @@ class DockerRunner:
             yield
 
     async def prepare(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
-        """Make ready what a run of this request starts from, without running it: pull its image, build its steps.
+        """Pull a request's image and build its setup steps, without running it.
 
         Returns:
-            The reference of the image that a run would start from.
+            The reference of the image that a run of this request starts from.
 
         Raises:
             LightRunnerError: INVALID_REQUEST, INVALID_RUN_STEP, IMAGE_PULL_FAILED, BUILD_FAILED.
@@ -304,14 +306,14 @@ class DockerRunner:
         return (await ensure_run_image(self._engine, plan, self._sandbox.build_timeout, on_progress))[0]
 
     async def cleanup_orphan_cache(self, max_age: float = DEFAULT_CACHE_AGE) -> CacheCleanup:
-        """Remove the cache images of setup steps that were not used for `max_age` seconds (by default a week).
+        """Remove the cache images of setup steps that have not been used for `max_age` seconds, by default a week.
 
-        Used means built or found by a run of this host, as ``cache-usage.json`` in the state folder has it; where that
-        says nothing of an image, its creation counts. What a container uses stays.
+        An image is used when a run on this host builds or finds it; ``cache-usage.json`` in the state folder has the
+        times. For an image that is not in it, the time of its creation counts. An image with a container stays.
 
         Raises:
-            LightRunnerError: INVALID_REQUEST: `max_age` is no number from 0 up. RUN_FAILED or DOCKER_UNREACHABLE: the
-                daemon failed.
+            LightRunnerError: INVALID_REQUEST: `max_age` is negative or not a number. RUN_FAILED or DOCKER_UNREACHABLE:
+                the daemon failed.
         """
         self._check_open()
         with invalid_request():
@@ -325,7 +327,7 @@ class DockerRunner:
 
     @asynccontextmanager
     async def _under_way(self) -> AsyncGenerator[None]:
-        """What leaving the runner's block waits for, or aborts."""
+        """Register a call that the end of the runner's block waits for, or aborts."""
         with trio.CancelScope() as scope:
             self._active.add(scope)
             try:
@@ -338,7 +340,7 @@ class DockerRunner:
 
     @asynccontextmanager
     async def _place(self) -> AsyncGenerator[None]:
-        """One of `max_concurrent` places; the run's own, whichever task it is taken from."""
+        """Hold one of `max_concurrent` places, on behalf of the run and not of the task."""
         if self._limiter is None:
             yield
             return
@@ -351,7 +353,7 @@ class DockerRunner:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise RuntimeError("a DockerRunner is used inside its block: async with DockerRunner(...) as runner")
+            raise RuntimeError("use a DockerRunner inside its block: async with DockerRunner(...) as runner")
 
     def _abort(self) -> None:
         for scope in self._active:

@@ -50,7 +50,9 @@ async def test_a_socket_with_a_full_queue(tmp_path: Path) -> None:
         await assert_unreachable(f"unix://{tmp_path}/s", "connect")
 
 
-@pytest.mark.parametrize("host", ["ssh://user@somewhere", "npipe:////./pipe/x", "fd://3", "http://a", "/a/socket", ""])
+@pytest.mark.parametrize(
+    "host", ["ssh://user:password@somewhere", "npipe:////./pipe/x", "fd://3", "http://a", "/a/socket", ""]
+)
 def test_a_host_that_cannot_be_used_names_itself(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineEndpointError) as caught:
         EngineClient(host)
@@ -62,9 +64,9 @@ def test_a_host_that_cannot_be_used_names_itself(host: str, monkeypatch: pytest.
         assert repr(host) in str(caught.value)
 
 
-@pytest.mark.parametrize("scheme", ["ssh", "npipe", "fd"])
+@pytest.mark.parametrize("scheme", ["https", "npipe", "fd"])
 def test_an_unsupported_scheme_is_named(scheme: str) -> None:
-    with pytest.raises(EngineEndpointError, match=f"unsupported scheme '{scheme}'; supported: unix, tcp"):
+    with pytest.raises(EngineEndpointError, match=f"unsupported scheme '{scheme}'; supported: unix, tcp, ssh"):
         EngineClient(f"{scheme}://somewhere")
 
 

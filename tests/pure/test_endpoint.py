@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from lightrunner.engine import Endpoint, EngineEndpointError, find_endpoint
-from lightrunner.engine.endpoint import DEFAULT_SOCKET, parse_endpoint
+from lightrunner.engine.endpoint import DEFAULT_SOCKET, SshTarget, TlsFiles, parse_endpoint
 
 from .strategies import any_text
 
@@ -38,7 +38,16 @@ def test_hosts(host: str, endpoint: Endpoint, text: str, url: str) -> None:
         ("/var/run/docker.sock", "no scheme"),
         ("localhost:2375", "no scheme"),
         ("unix:/a", "no scheme"),
-        ("ssh://host", "unsupported scheme 'ssh'; supported: unix, tcp"),
+        ("fd://3", "unsupported scheme 'fd'; supported: unix, tcp, ssh"),
+        *(
+            (f"ssh://{rest}", "is not ssh://user@host:port/path")
+            for rest in ("", "me@", "@h", "me:pw@h", "h:x", "h?q", "h#f")
+        ),
+        *(
+            (f"ssh://{rest}", "is not ssh://user@host:port/path")
+            for rest in ("-oProxyCommand=x", "-l@h", "a b", "h/a\tb")
+        ),
+        ("ssh://h/a:b", "a colon in its path"),
         ("npipe:////./pipe/docker", "unsupported scheme 'npipe'"),
         ("https://host", "unsupported scheme 'https'"),
         ("UNIX:///a", "unsupported scheme 'UNIX'"),
@@ -60,7 +69,23 @@ def test_hosts_that_are_refused(host: str, match: str) -> None:
     assert repr(host) in str(caught.value)
 
 
-@given(any_text | any_text.map("unix:///".__add__) | any_text.map("tcp://".__add__))
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        ("ssh://host", SshTarget("host")),
+        ("ssh://host/", SshTarget("host")),
+        ("ssh://me@host:22", SshTarget("me@host", 22)),
+        ("ssh://me@host/run/user/1/docker.sock", SshTarget("me@host", None, "/run/user/1/docker.sock")),
+        ("ssh://me@[::1]:22/s", SshTarget("me@::1", 22, "/s")),
+    ],
+)
+def test_ssh(host: str, target: SshTarget) -> None:
+    endpoint = parse_endpoint(host, TlsFiles())
+    assert endpoint == Endpoint("", ssh=target)
+    assert str(endpoint) == host.removesuffix("/")
+
+
+@given(any_text | any_text.map("unix:///".__add__) | any_text.map("tcp://".__add__) | any_text.map("ssh://".__add__))
 def test_any_host(host: str) -> None:
     try:
         endpoint = parse_endpoint(host)
@@ -105,7 +130,35 @@ def test_an_empty_host_is_none(environ: dict[str, str]) -> None:
         find_endpoint("", environ)
 
 
-@pytest.mark.parametrize(("host", "variable"), [("tcp://host:2376", ""), (None, "tcp://host:2376")])
-def test_tls_that_is_asked_for_is_not_left_out(host: str | None, variable: str) -> None:
-    with pytest.raises(EngineEndpointError, match="'tcp://host:2376': DOCKER_TLS_VERIFY is set"):
-        find_endpoint(host, {"DOCKER_HOST": variable, "DOCKER_TLS_VERIFY": "1"})
+def test_the_variables_in_their_order() -> None:
+    environ = {"LIGHT_RUNNER_HOST": "unix:///first", "DOCKER_HOST": "unix:///second", "DOCKER_CONTEXT": "third"}
+    context = Endpoint("/third")
+    for expected in ("/first", "/second", "/third"):
+        assert find_endpoint(None, environ, bool, lambda environ: context if "DOCKER_CONTEXT" in environ else None) == (
+            Endpoint(expected)
+        )
+        del environ[next(iter(environ))]
+    assert find_endpoint(None, environ, lambda _: False, lambda _: None) == Endpoint(DEFAULT_SOCKET)
+
+
+CERTIFICATES = {f"/certs/{name}.pem" for name in ("ca", "cert", "key")}
+WHOLE = TlsFiles("/certs/ca.pem", "/certs/cert.pem", "/certs/key.pem")
+
+
+@pytest.mark.parametrize(
+    ("environ", "there", "tls"),
+    [
+        ({"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}, CERTIFICATES, WHOLE),
+        ({"DOCKER_TLS": "1", "DOCKER_CERT_PATH": "/certs"}, CERTIFICATES, WHOLE._replace(verify=False)),
+        ({"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}, {"/certs/ca.pem"}, TlsFiles("/certs/ca.pem")),
+        ({"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}, CERTIFICATES - {"/certs/key.pem"}, WHOLE),
+        ({"DOCKER_TLS_VERIFY": "1", "HOME": "/me"}, {"/me/.docker/ca.pem"}, TlsFiles("/me/.docker/ca.pem")),
+        ({"DOCKER_TLS_VERIFY": "1"}, set[str](), TlsFiles()),
+        ({"DOCKER_TLS_VERIFY": "", "DOCKER_TLS": "", "DOCKER_CERT_PATH": "/certs"}, CERTIFICATES, None),
+    ],
+)
+@pytest.mark.parametrize(("host", "variable"), [("tcp://host", ""), (None, "tcp://host")])
+def test_tls(environ: dict[str, str], there: set[str], tls: TlsFiles | None, host: str | None, variable: str) -> None:
+    endpoint = find_endpoint(host, {"DOCKER_HOST": variable, **environ}, there.__contains__)
+    assert endpoint == Endpoint("", "host", 2376 if tls else 2375, tls)
+    assert endpoint.url == ("https://host:2376" if tls else "http://host:2375")

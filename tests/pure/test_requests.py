@@ -242,6 +242,8 @@ def test_limits_of_concurrency(limit: int | trio.CapacityLimiter | None) -> None
         ("max_concurrent", True, "from 1 up"),
         ("max_concurrent", 1.5, "from 1 up"),
         ("max_concurrent", "2", "from 1 up"),
+        ("tls", "yes", "not an ssl.SSLContext"),
+        ("tls", True, "not an ssl.SSLContext"),
         ("build_timeout", -1, "more than 0"),
     ],
 )

@@ -2,7 +2,10 @@
 
 wire.py        request and response structs (pure)
 errors.py      the engine's family of errors (pure)
-endpoint.py    host, DOCKER_HOST and the usual sockets -> where the daemon is (pure)
+endpoint.py    host, the environment and the usual sockets -> where the daemon is (pure)
+contexts.py    the Docker CLI's contexts
+tls.py         certificates for a TCP address
+ssh.py         a socket forwarded over ssh
 frames.py      multiplexed output, incrementally (pure)
 progress.py    pull, import and build streams, incrementally (pure)
 transport.py   requests, responses, upgrades: the one module that imports httpx

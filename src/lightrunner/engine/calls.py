@@ -4,6 +4,7 @@ A bad status becomes an error here, and a lost connection makes the next call as
 """
 
 import re
+import ssl
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
@@ -15,6 +16,7 @@ from . import wire
 from .endpoint import Endpoint
 from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
 from .progress import ProgressDecoder, ProgressMessage
+from .ssh import SshForward
 from .transport import Answer, Headers, RawConnection, RequestBody, Response, Transport
 
 MIN_API_VERSION: Final = (1, 40)
@@ -43,18 +45,24 @@ Filters = Mapping[str, Sequence[str]]
 class Calls:
     """Calls to one daemon."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self._transport = Transport(endpoint)
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> None:
+        self._forward = SshForward(endpoint.ssh) if endpoint.ssh is not None else None
+        self.endpoint = endpoint if self._forward is None else self._forward.endpoint
+        self._is_encrypted = endpoint.tls is not None
+        self._transport = Transport(self.endpoint, tls)
         self._version = ""
 
     async def aclose(self) -> None:
         """Close all connections but those of short calls, which close them when they end."""
         await self._transport.aclose()
+        if self._forward is not None:
+            await self._forward.aclose()
 
     async def ping(self) -> str:
         """The newest API version that the daemon speaks, asked for with a deadline."""
         try:
+            with self._noting_losses():
+                await self._connectable()
             with trio.fail_after(PING_TIMEOUT), self._noting_losses():
                 async with self._transport.open("system_ping", "GET", "/_ping", is_short=True) as response:
                     # Before the status: a daemon says its version with a refusal too, and a web server's 404 is not
@@ -69,6 +77,10 @@ class Calls:
             reason = f"system_ping: {self.endpoint} did not answer within {PING_TIMEOUT:g} s"
             raise EngineUnreachable(reason) from None
         return version
+
+    async def api_version(self) -> tuple[int, int]:
+        """The version that calls are made of, such as (1, 41)."""
+        return _version(self._version or await self._negotiate())
 
     async def call(
         self,
@@ -144,6 +156,10 @@ class Calls:
         from .download import open_download  # noqa: PLC0415
 
         target = await self._target(path, query)
+        if self._is_encrypted:
+            async with self._stream(operation, "GET", target) as response:
+                yield response
+            return
         with self._noting_losses():
             async with open_download(self.endpoint, operation, target) as download:
                 await _check(operation, download)
@@ -160,7 +176,13 @@ class Calls:
                     raise response_error(operation, response.status, await response.error_body())
                 yield await response.upgraded()
 
+    async def _connectable(self) -> None:
+        if self._forward is not None:
+            await self._forward.ensure()
+
     async def _target(self, path: str, query: Query | None) -> str:
+        with self._noting_losses():
+            await self._connectable()
         target = f"/v{self._version or await self._negotiate()}{_DOT_SEGMENT.sub(_encode_dots, path)}"
         arguments = _arguments(query) if query else ""
         return f"{target}?{arguments}" if arguments else target

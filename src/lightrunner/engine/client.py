@@ -5,22 +5,29 @@ docstring says so.
 """
 
 import os
-from typing import Self
+import ssl
+from typing import Final, Self
 from urllib.parse import quote
 
 from . import wire
 from .calls import Calls, Filters, filters_text
 from .containers import Containers
-from .endpoint import find_endpoint
+from .contexts import current_context
+from .endpoint import TlsFiles, find_endpoint
+from .errors import EngineEndpointError
 from .images import Images
+from .tls import tls_context
+
+_PRUNE_ALL_VERSION: Final = (1, 42)
+"""Since this version a prune spares named volumes unless it is asked for all; earlier ones refuse that filter."""
 
 
 class EngineClient(Containers, Images):
     """A client of one Docker daemon. Use as ``async with``; it owns connections, and no tasks.
 
     Args:
-        host: ``unix:///path`` or ``tcp://host:port``; without it ``DOCKER_HOST``, then the system's socket, then the
-            rootless daemon's.
+        host: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host``; None: as `find_endpoint` chooses.
+        tls: for a TCP address, in place of what the environment says about TLS.
 
     Error handling: every method raises `EngineUnreachable` where the daemon cannot be reached or the connection is
     lost, `EngineProtocolError` where it answers something that is not the Engine API, and `EngineResponseError`
@@ -28,12 +35,19 @@ class EngineClient(Containers, Images):
     after a lost connection.
 
     Raises:
-        EngineEndpointError: `host` or ``DOCKER_HOST`` cannot be used.
+        EngineEndpointError: `host`, what the environment names, or a certificate's file cannot be used.
     """
 
-    def __init__(self, host: str | None = None) -> None:
-        self.endpoint = find_endpoint(host, os.environ)
-        self._calls = Calls(self.endpoint)
+    def __init__(self, host: str | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+        endpoint = find_endpoint(host, os.environ, current_context=current_context)
+        if tls is not None:
+            if endpoint.socket or endpoint.ssh is not None:
+                raise EngineEndpointError(f"tls: {endpoint} is not a TCP address")
+            endpoint = endpoint._replace(tls=TlsFiles())
+        elif endpoint.tls is not None:
+            tls = tls_context(endpoint.tls)
+        self.endpoint = endpoint
+        self._calls = Calls(endpoint, tls)
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,7 +105,9 @@ class EngineClient(Containers, Images):
         await self._calls.call("volume_delete", "DELETE", f"/volumes/{quote(name, safe='')}", query={"force": force})
 
     async def volume_prune(self, *, filters: Filters | None = None) -> wire.VolumePruneResponse:
-        """Remove the volumes that no container uses."""
+        """Remove the volumes, named ones included, that no container uses."""
+        if await self._calls.api_version() >= _PRUNE_ALL_VERSION:
+            filters = {"all": ["true"], **(filters or {})}
         reply = await self._calls.call(
             "volume_prune", "POST", "/volumes/prune", query={"filters": filters_text(filters)}
         )

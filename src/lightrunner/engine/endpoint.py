@@ -1,91 +1,191 @@
-"""Find the daemon: an explicit host, ``DOCKER_HOST``, or the usual sockets.
+"""Parse a daemon's URL, and choose the daemon that the environment names (pure).
 
-Pure but for `exists`, which the caller may replace.
+unix:///path    tcp://host:port, plain or with TLS    ssh://user@host:port/path
 """
 
 import os
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from .errors import EngineEndpointError
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 DEFAULT_TCP_PORT = 2375
+DEFAULT_TLS_PORT = 2376
 MAX_SOCKET_PATH_BYTES = 107
 """Linux' sockaddr_un.sun_path, without its NUL."""
 
+HOST_VARIABLES: Final = ("LIGHT_RUNNER_HOST", "DOCKER_HOST")
+"""Environment variables that hold a URL; the first one that is set and not empty counts."""
+
+
+class TlsFiles(NamedTuple):
+    """PEM files for TLS.
+
+    Attributes:
+        ca: certificates of the authorities that may sign the daemon's; None: the system's.
+        certificate: the client's, with its chain; None: no client certificate.
+        key: the client's private key.
+        verify: check the daemon's certificate and host name.
+    """
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    verify: bool = True
+
+
+class SshTarget(NamedTuple):
+    """A daemon behind ssh: what to log in to, and the path of the daemon's socket there."""
+
+    destination: str
+    port: int | None = None
+    socket: str = DEFAULT_SOCKET
+
+    def __str__(self) -> str:
+        user, at, address = self.destination.rpartition("@")
+        port = "" if self.port is None else f":{self.port}"
+        path = "" if self.socket == DEFAULT_SOCKET else self.socket
+        return f"ssh://{user}{at}{_bracketed(address)}{port}{path}"
+
 
 class Endpoint(NamedTuple):
-    """A Unix socket's path, or a TCP address; `socket` is empty for the latter."""
+    """Where a daemon is: a Unix socket's path, or a TCP address.
+
+    Attributes:
+        socket: the path; empty for TCP. With `ssh` it is the local end of the forwarded socket.
+        address: the TCP host.
+        port: the TCP port.
+        tls: the connection is encrypted, by these files or, where they are None, as the caller's `ssl.SSLContext` says.
+        ssh: the host that `socket` is forwarded to.
+    """
 
     socket: str
     address: str = "docker"
     port: int = 80
+    tls: TlsFiles | None = None
+    ssh: SshTarget | None = None
 
     @property
     def url(self) -> str:
-        """The base of the URLs to ask for. Over a Unix socket the host in it means nothing to the daemon."""
-        return f"http://{self._authority}"
+        """The base of request URLs. Over a Unix socket the daemon ignores its host."""
+        return f"http{'s' if self.tls else ''}://{self._authority}"
 
     @property
     def _authority(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return f"{_bracketed(self.address)}:{self.port}"
 
     def __str__(self) -> str:
+        if self.ssh is not None:
+            return str(self.ssh)
         return f"unix://{self.socket}" if self.socket else f"tcp://{self._authority}"
 
 
-def parse_endpoint(host: str) -> Endpoint:
-    """An endpoint from ``unix:///path`` or ``tcp://host[:port]``.
+def _bracketed(address: str) -> str:
+    """An address as a URL has it: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address
+
+
+def parse_endpoint(host: str, tls: TlsFiles | None = None) -> Endpoint:
+    """Parse ``unix:///path``, ``tcp://host[:port]`` or ``ssh://[user@]host[:port][/path]``.
+
+    Args:
+        host: the URL.
+        tls: for a TCP address; a Unix socket and ssh do without.
 
     Raises:
-        EngineEndpointError: for any other scheme, named in it, and for an address that cannot be one.
+        EngineEndpointError: the scheme is another one, or the rest is no address. It names the URL.
     """
     scheme, separator, rest = host.partition("://")
     if not separator:
-        raise EngineEndpointError(f"host {host!r} has no scheme: write unix:///path or tcp://host:port")
+        raise EngineEndpointError(f"host {host!r} has no scheme: write unix:///path, tcp://host:port or ssh://host")
     if scheme == "unix":
-        if not rest.startswith("/") or "\0" in rest:
-            raise EngineEndpointError(f"host {host!r} does not name a socket by an absolute path: unix:///path")
-        try:
-            path = os.fsencode(rest)
-        except UnicodeEncodeError as error:
-            raise EngineEndpointError(f"host {host!r} cannot be encoded as a path") from error
-        if len(path) > MAX_SOCKET_PATH_BYTES:
-            raise EngineEndpointError(f"host {host!r}: a socket's path has {MAX_SOCKET_PATH_BYTES} bytes at most")
-        return Endpoint(socket=rest)
-    if scheme != "tcp":
-        raise EngineEndpointError(f"host {host!r} has the unsupported scheme {scheme!r}; supported: unix, tcp")
+        return Endpoint(socket=_socket_path(host, rest))
+    if scheme not in {"tcp", "ssh"}:
+        raise EngineEndpointError(f"host {host!r} has the unsupported scheme {scheme!r}; supported: unix, tcp, ssh")
+    if scheme == "ssh":
+        return Endpoint(socket="", ssh=_ssh_target(host))
+    form = "tcp://host:port"
+    address, port = _address(host, form)
+    parts = urlsplit(host)
+    if parts.path not in ("", "/") or "@" in parts.netloc:
+        raise EngineEndpointError(f"host {host!r} is not {form}")
+    default = DEFAULT_TCP_PORT if tls is None else DEFAULT_TLS_PORT
+    return Endpoint(socket="", address=address, port=default if port is None else port, tls=tls)
+
+
+def _socket_path(host: str, path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise EngineEndpointError(f"host {host!r} does not name a socket by an absolute path: unix:///path")
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise EngineEndpointError(f"host {host!r} cannot be encoded as a path") from error
+    if len(encoded) > MAX_SOCKET_PATH_BYTES:
+        raise EngineEndpointError(f"host {host!r}: a socket's path has {MAX_SOCKET_PATH_BYTES} bytes at most")
+    return path
+
+
+def _ssh_target(host: str) -> SshTarget:
+    form = "ssh://user@host:port/path"
+    address, port = _address(host, form)
+    parts = urlsplit(host)
+    user = parts.username
+    # ssh would take a destination that begins with a dash for an option.
+    if parts.password is not None or user == "" or address.startswith("-") or (user or "").startswith("-"):
+        raise EngineEndpointError(f"host {host!r} is not {form}")
+    # A colon would end the remote path in ssh's option -L.
+    if ":" in parts.path:
+        raise EngineEndpointError(f"host {host!r}: ssh cannot forward a socket with a colon in its path")
+    socket = DEFAULT_SOCKET if parts.path in ("", "/") else parts.path
+    return SshTarget(address if user is None else f"{user}@{address}", port, socket)
+
+
+def _address(host: str, form: str) -> tuple[str, int | None]:
+    """A URL's host and port; neither query nor fragment."""
     try:
         parts = urlsplit(host)
         address, port = parts.hostname, parts.port
     except ValueError as error:
-        raise EngineEndpointError(f"host {host!r} is not tcp://host:port: {error}") from error
-    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+        raise EngineEndpointError(f"host {host!r} is not {form}: {error}") from error
     # The text as it was given: urlsplit drops line breaks and tabs without a word.
-    if not address or not plain or not host.isprintable() or " " in host:
-        raise EngineEndpointError(f"host {host!r} is not tcp://host:port")
-    return Endpoint(socket="", address=address, port=DEFAULT_TCP_PORT if port is None else port)
+    if not address or parts.query or parts.fragment or not host.isprintable() or " " in host:
+        raise EngineEndpointError(f"host {host!r} is not {form}")
+    return address, port
 
 
 def find_endpoint(
-    host: str | None, environ: Mapping[str, str], exists: Callable[[str], bool] = os.path.exists
+    host: str | None,
+    environ: Mapping[str, str],
+    exists: Callable[[str], bool] = os.path.exists,
+    current_context: Callable[[Mapping[str, str]], Endpoint | None] = lambda _: None,
 ) -> Endpoint:
-    """The endpoint to use: `host`, else ``DOCKER_HOST``, else the first usual socket that exists.
+    """Choose the daemon.
 
-    The usual ones are the system's, the rootless daemon's (``$XDG_RUNTIME_DIR/docker.sock``) and Docker Desktop's
+    The first of these counts: `host`, ``LIGHT_RUNNER_HOST``, ``DOCKER_HOST``, the Docker CLI's current context
+    (``DOCKER_CONTEXT`` or its config file's), the first usual socket that exists.
+
+    The usual sockets are the system's, the rootless daemon's (``$XDG_RUNTIME_DIR/docker.sock``) and Docker Desktop's
     (``~/.docker/run/docker.sock``). Where none exists it is the system's, so that an error names it.
 
+    A TCP address is spoken to with TLS if ``DOCKER_TLS_VERIFY`` or ``DOCKER_TLS`` is set and not empty; the latter
+    alone does not verify the daemon's certificate. ca.pem, cert.pem and key.pem come from ``DOCKER_CERT_PATH``, by
+    default ``~/.docker``.
+
+    Args:
+        host: the URL that the caller gave.
+        environ: the environment.
+        exists: whether a path exists.
+        current_context: the endpoint of the Docker CLI's current context; None for the default one.
+
     Raises:
-        EngineEndpointError: as `parse_endpoint`, and where ``DOCKER_TLS_VERIFY`` asks for TLS.
+        EngineEndpointError: as `parse_endpoint`, and what `current_context` raises.
     """
-    chosen = host if host is not None else environ.get("DOCKER_HOST", "")
-    if chosen or host is not None:
-        endpoint = parse_endpoint(chosen)
-        if not endpoint.socket and environ.get("DOCKER_TLS_VERIFY"):
-            # Plain text to a port that the environment says is TLS would fail in a way that nobody can read.
-            raise EngineEndpointError(f"host {chosen!r}: DOCKER_TLS_VERIFY is set, but TLS is not supported")
+    chosen = host if host is not None else next(filter(None, map(environ.get, HOST_VARIABLES)), None)
+    if chosen is not None:
+        return parse_endpoint(chosen, _environment_tls(environ, exists))
+    if (endpoint := current_context(environ)) is not None:
         return endpoint
     usual = [DEFAULT_SOCKET]
     if runtime_folder := environ.get("XDG_RUNTIME_DIR"):
@@ -93,3 +193,23 @@ def find_endpoint(
     if home := environ.get("HOME"):
         usual.append(f"{home}/.docker/run/docker.sock")
     return Endpoint(socket=next((path for path in usual if exists(path)), DEFAULT_SOCKET))
+
+
+def _environment_tls(environ: Mapping[str, str], exists: Callable[[str], bool]) -> TlsFiles | None:
+    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
+    if not verify and not environ.get("DOCKER_TLS"):
+        return None
+    folder = environ.get("DOCKER_CERT_PATH") or f"{environ.get('HOME', '')}/.docker"
+    return tls_files(folder, exists, verify=verify)
+
+
+def tls_files(folder: str, exists: Callable[[str], bool], *, verify: bool) -> TlsFiles:
+    """The files of a folder as the Docker CLI names them, without those that do not exist."""
+    ca, certificate, key = (f"{folder}/{name}.pem" for name in ("ca", "cert", "key"))
+    has_certificate = exists(certificate) or exists(key)
+    return TlsFiles(
+        ca if exists(ca) else None,
+        certificate if has_certificate else None,
+        key if has_certificate else None,
+        verify=verify,
+    )

@@ -43,8 +43,12 @@ HEADERS: Final[Headers] = (
 
 _SWITCHING_PROTOCOLS: Final = 101
 _CLOSE_TIMEOUT: Final = 5.0
-_REFUSAL_GRACE: Final = 1.0
-"""Seconds in which a daemon that has answered early may still read on, before the upload is cut off."""
+_UNIX_REFUSAL_GRACE: Final = 1.0
+"""Seconds in which a daemon that has responded early may read on, before the upload is cut off."""
+
+_TCP_REFUSAL_GRACE: Final = 0.1
+"""The same over TCP. 0.5 s after such a response Go's server closes the connection (net/http, rstAvoidanceDelay);
+data that arrives later is answered with a reset, which takes the unread response along."""
 
 _MAX_IDLE_CONNECTIONS: Final = 20
 _MAX_IDLE: Final = 30.0
@@ -86,8 +90,17 @@ def lost_connection(operation: str, endpoint: Endpoint, error: Exception) -> Eng
     return EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {_reason(error)}")
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _reason(error: BaseException) -> str:
+    """The error's message, or that of the TLS error behind it, which httpcore drops."""
+    return str(_tls_error(error) or error) or type(error).__name__
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    """The TLS error that caused an error; None if none did."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 class Answer(Protocol):
@@ -134,15 +147,41 @@ class _Whole(AsyncIterator[bytes]):
         return self._left.pop()
 
 
+class _Pieces(AsyncIterator[bytes]):
+    """A body in pieces, which may be cut off."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self.is_cut_off = False
+
+    async def __anext__(self) -> bytes:
+        if self.is_cut_off:
+            # httpcore takes this for a daemon that reads no more, and reads its response. It never sends the body's end
+            # mark, with which the daemon might take a part of an archive for all of it.
+            import httpcore  # noqa: PLC0415 - see `_lost_connection`
+
+            raise httpcore.WriteError
+        return await anext(self._pieces)
+
+
 class _RequestStream(httpx.AsyncByteStream):
     """A request's body. (httpx's own are generators, which nobody closes when the daemon answers early.)"""
 
     def __init__(self, body: bytes | AsyncIterable[bytes]) -> None:
         self._body = body
+        self._pieces: _Pieces | None = None
         self.header = (b"Content-Length", b"%d" % len(body)) if isinstance(body, bytes) else _CHUNKED
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Whole(self._body) if isinstance(self._body, bytes) else aiter(self._body)
+        if isinstance(self._body, bytes):
+            return _Whole(self._body)
+        self._pieces = _Pieces(aiter(self._body))
+        return self._pieces
+
+    def cut_off(self) -> None:
+        """Send no further pieces."""
+        if self._pieces is not None:
+            self._pieces.is_cut_off = True
 
     async def aclose(self) -> None:
         # A channel belongs to its owner; a generator that was given away has no other owner.
@@ -159,6 +198,7 @@ class RawConnection:
         self._received = received  # What arrived with the response's head.
         self._operation = operation
         self._endpoint = endpoint
+        self._receiving = trio.CancelScope()
 
     async def receive_some(self) -> bytes:
         """Receive some bytes; none at the end."""
@@ -166,8 +206,19 @@ class RawConnection:
             received, self._received = self._received, b""
             await trio.lowlevel.checkpoint()
             return received
-        with self._lost_connection():
+        while True:
+            with self._lost_connection(), trio.CancelScope() as self._receiving:
+                return await self._receive()
+            # `send_eof` cancelled it: a new read first sends the close_notify.
+
+    async def _receive(self) -> bytes:
+        try:
             return await self._stream.read(RECEIVE_BYTES)
+        except Exception as error:
+            # Python reports the end in this way once both sides have sent their close_notify.
+            if isinstance(_tls_error(error), ssl.SSLZeroReturnError):
+                return b""
+            raise
 
     async def send_all(self, data: bytes) -> None:
         """Write all of it."""
@@ -179,7 +230,18 @@ class RawConnection:
         return bool(self._received) or bool(self._stream.get_extra_info("is_readable"))
 
     def send_eof(self) -> None:
-        """Close the sending half. (trio's `send_eof` is async for TLS's sake; a socket's shutdown does not wait.)"""
+        """Close the sending half.
+
+        Over TLS this is a close_notify, and the current or the next `receive_some` sends it. (trio's `send_eof` is
+        async, and its SSLStream has none.)
+        """
+        tls = self._stream.get_extra_info("ssl_object")
+        if isinstance(tls, ssl.SSLObject):
+            # unwrap queues the close_notify, and would then wait for the daemon's, whose output is still to come.
+            with suppress(ssl.SSLWantReadError):
+                tls.unwrap()
+            self._receiving.cancel()
+            return
         try:
             _socket_of(self._stream).shutdown(trio.socket.SHUT_WR)
         except OSError as error:
@@ -300,8 +362,9 @@ class Transport:
     call and poll each idle socket: with 8 runs at a time that was a sixth of the processor time.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> None:
         self._endpoint = endpoint
+        self._tls = tls or _no_tls()
         self._closed = False
         self._lasting: set[httpx.AsyncHTTPTransport] = set()
         self._idle: deque[_Idle] = deque()  # The one at the right was used last, and is used next.
@@ -340,23 +403,36 @@ class Transport:
             EngineUnreachable: there is no connection, or it was lost.
             EngineProtocolError: the answer is not HTTP.
         """
-        # Only a connection that is made with the request tells its socket, which an early answer is watched for on.
-        http = self._connection(may_be_idle=body is None or isinstance(body, bytes))
+        is_upload = not (body is None or isinstance(body, bytes))
+        http = self._connection(may_be_idle=not is_upload)
         if not is_short:
             self._lasting.add(http)
         response = None
         try:
             with _engine_errors(operation, self._endpoint):
+                sock = await self._secured(http) if is_upload and self._endpoint.tls is not None else None
                 if isinstance(body, Iterator):
                     async with open_prefetched(body) as pieces:
-                        answer = await _send(http, method, self._endpoint.url + target, headers, pieces)
+                        answer = await _send(http, method, self._endpoint.url + target, headers, pieces, sock)
                 else:
-                    answer = await _send(http, method, self._endpoint.url + target, headers, body)
+                    answer = await _send(http, method, self._endpoint.url + target, headers, body, sock)
             response = Response(answer, operation, self._endpoint)
             yield response
         finally:
             with trio.move_on_after(_CLOSE_TIMEOUT, shield=True):
                 await self._let_go(http, response)
+
+    async def _secured(self, http: httpx.AsyncHTTPTransport) -> trio.socket.SocketType:
+        """Connect, and read the TLS session tickets that follow the handshake; the connection's socket.
+
+        Left unread, the tickets would make the socket readable, as an early response does. A ping's response follows
+        them.
+        """
+        async with _closing(await _send(http, "GET", f"{self._endpoint.url}/_ping", (), None)) as ping:
+            assert isinstance(ping.stream, httpx.AsyncByteStream)
+            async for _ in ping.stream:
+                pass
+            return _socket_of(ping.extensions["network_stream"])
 
     def _connection(self, *, may_be_idle: bool) -> httpx.AsyncHTTPTransport:
         """An idle connection, or a new one. httpx connects where it is new, or was closed by the daemon."""
@@ -366,7 +442,7 @@ class Transport:
         return httpx.AsyncHTTPTransport(
             uds=self._endpoint.socket or None,
             limits=_ONE_CONNECTION,
-            verify=_no_tls(),
+            verify=self._tls,
             trust_env=False,
             socket_options=_UPLOAD_OPTIONS if is_upload and self._endpoint.socket else (),
         )
@@ -388,14 +464,24 @@ class Transport:
                 await closing.aclose()
 
 
-async def _send(
+@asynccontextmanager
+async def _closing(response: httpx.Response) -> AsyncGenerator[httpx.Response]:
+    try:
+        yield response
+    finally:
+        with trio.move_on_after(_CLOSE_TIMEOUT, shield=True):
+            await response.aclose()
+
+
+async def _send(  # noqa: PLR0917
     http: httpx.AsyncHTTPTransport,
     method: str,
     url: str,
     headers: Headers,
     body: bytes | AsyncIterable[bytes] | None,
+    sock: trio.socket.SocketType | None = None,
 ) -> httpx.Response:
-    """Send a request, and return its response as soon as the head has arrived."""
+    """Send a request, and return its response as soon as the head has arrived. `sock` is as for `_upload`."""
     stream = None if body is None else _RequestStream(body)
     request = httpx.Request(
         method,
@@ -407,33 +493,49 @@ async def _send(
     if stream is None or isinstance(body, bytes):
         return await http.handle_async_request(request)
     try:
-        return await _upload(http, request)
+        return await _upload(http, request, stream, sock)
     finally:
         await stream.aclose()
 
 
-async def _upload(http: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-    """Send a body that is iterated, and cut it off where the daemon has answered and reads no more of it."""
+async def _upload(
+    http: httpx.AsyncHTTPTransport, request: httpx.Request, body: _RequestStream, sock: trio.socket.SocketType | None
+) -> httpx.Response:
+    """Send a body that is iterated, and cut it off if the daemon has responded and reads no more of it.
+
+    Args:
+        http: the connection.
+        request: the request.
+        body: its body.
+        sock: the socket of a connection with TLS, with nothing to read; None if a plain one is still to be made.
+    """
     watch = trio.CancelScope()
 
     async def cut_off_when_answered(sock: trio.socket.SocketType) -> None:
+        is_unix = sock.family == trio.socket.AF_UNIX
         # A request that failed has closed its socket meanwhile, and an answered one may have.
         with watch, suppress(trio.ClosedResourceError, OSError):
             await trio.lowlevel.wait_readable(sock)
-            await trio.sleep(_REFUSAL_GRACE)
-            # httpcore ignores the failed write, and reads the answer. A write that waits for a full Unix socket is
+            if request.url.scheme == "https":
+                # trio's SSLStream cannot be read after a failed write. If the current one is blocked, it will fail when
+                # the daemon closes the connection, and the response is lost.
+                body.cut_off()
+                return
+            await trio.sleep(_UNIX_REFUSAL_GRACE if is_unix else _TCP_REFUSAL_GRACE)
+            # httpcore ignores the failed write, and reads the response. A write that waits for a full Unix socket is
             # woken only when both halves are shut down; what has arrived can still be read.
-            is_unix = sock.family == trio.socket.AF_UNIX
             sock.shutdown(trio.socket.SHUT_RDWR if is_unix else trio.socket.SHUT_WR)
 
     async def trace(event: str, info: dict[str, object]) -> None:
-        if event.startswith("connection.connect_") and event.endswith(".complete"):
+        if sock is None and event.startswith("connection.connect_") and event.endswith(".complete"):
             nursery.start_soon(cut_off_when_answered, _socket_of(cast("_NetworkStream", info["return_value"])))
         elif event == "http11.receive_response_headers.started":
             watch.cancel()  # Two tasks cannot wait for one socket.
 
     request.extensions["trace"] = trace
     async with open_bare_nursery() as nursery:
+        if sock is not None:
+            nursery.start_soon(cut_off_when_answered, sock)
         response = await http.handle_async_request(request)
         watch.cancel()
     return response

@@ -1,0 +1,75 @@
+"""Read the Docker CLI's contexts: named daemons, in files under ~/.docker.
+
+config.json                             which context is the current one
+contexts/meta/<sha256>/meta.json        a context's daemon; the folder is the digest of its name
+contexts/tls/<sha256>/docker/*.pem      its certificates
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from .endpoint import Endpoint, TlsFiles, parse_endpoint, tls_files
+from .errors import EngineEndpointError
+
+_DEFAULT = "default"
+
+T = TypeVar("T")
+
+
+class _Config(msgspec.Struct, rename="camel"):
+    current_context: str = ""
+
+
+class _DockerEndpoint(msgspec.Struct):
+    host: str = msgspec.field(name="Host", default="")
+    skip_verify: bool = msgspec.field(name="SkipTLSVerify", default=False)
+
+
+class _Meta(msgspec.Struct, rename="pascal"):
+    endpoints: dict[str, _DockerEndpoint] = {}
+
+
+def current_context(environ: Mapping[str, str]) -> Endpoint | None:
+    """The endpoint of the current context; None for the default one, which is not in a file.
+
+    The current context is ``DOCKER_CONTEXT``, else what ``config.json`` in ``DOCKER_CONFIG``, by default ``~/.docker``,
+    says.
+
+    Raises:
+        EngineEndpointError: there is no such context, its files cannot be read, or it names no usable daemon.
+    """
+    folder = Path(environ.get("DOCKER_CONFIG") or f"{environ.get('HOME', '')}/.docker")
+    name = environ.get("DOCKER_CONTEXT") or _read(folder / "config.json", _Config, _Config()).current_context
+    if name in ("", _DEFAULT):
+        return None
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    meta = _read(folder / "contexts" / "meta" / digest / "meta.json", _Meta, None)
+    if meta is None:
+        raise EngineEndpointError(f"Docker context {name!r} does not exist: see `docker context ls`")
+    docker = meta.endpoints.get("docker", _DockerEndpoint())
+    try:
+        return parse_endpoint(docker.host, _tls(folder / "contexts" / "tls" / digest / "docker", docker))
+    except EngineEndpointError as error:
+        raise EngineEndpointError(f"Docker context {name!r}: {error}") from error
+
+
+def _tls(folder: Path, docker: _DockerEndpoint) -> TlsFiles | None:
+    """A context has TLS where it has certificates, or says that they are not to be verified."""
+    files = tls_files(str(folder), os.path.exists, verify=not docker.skip_verify)
+    return files if docker.skip_verify or files.ca or files.certificate else None
+
+
+def _read(path: Path, kind: type[T], missing: T) -> T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return missing
+    except OSError as error:
+        raise EngineEndpointError(f"{path}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise EngineEndpointError(f"{path} is not a file of the Docker CLI: {error}") from error

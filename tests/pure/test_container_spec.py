@@ -23,6 +23,16 @@ def body_of(
     return body
 
 
+def test_the_volume_is_mounted_elsewhere_or_not_at_all() -> None:
+    plan, sandbox = check_request(RunRequest(image="i", workdir="/link")), check_options(RunnerOptions())
+    targets: list[list[str]] = []
+    for mount_at in ("", "/real", None):
+        body = container_spec(plan, sandbox, image="i", run_id=ID, network_mode="none", mount_at=mount_at)
+        assert body.working_dir == "/link"
+        targets.append([mount.target for mount in body.host_config.mounts or ()])
+    assert targets == [["/link"], ["/real"], []]
+
+
 def test_the_least_of_a_request() -> None:
     assert body_of(RunRequest(image="busybox")) == {
         "Image": "busybox",

@@ -58,7 +58,7 @@ async def test_a_command_of_the_image_that_is_not_there_cannot_start(run: Run, i
 async def test_an_image_without_a_command_is_refused_in_the_daemons_words(
     run: Run, image_variant: ImageVariant
 ) -> None:
-    with pytest.raises(LightRunnerError, match="No command specified") as raised:
+    with pytest.raises(LightRunnerError, match=r"(?i)no command specified") as raised:
         await run(own(image_variant("no-cmd", "CMD []")))
     assert raised.value.code is LightRunnerErrorCode.CONTAINER_START_FAILED
     assert raised.value.docker_op == "container_create"

@@ -14,7 +14,7 @@ NOBODY = "127.0.0.1:1/no/such/image:1"
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"runtime": "no-such-runtime"}, "nknown runtime specified no-such-runtime"),
+        ({"runtime": "no-such-runtime"}, "no-such-runtime"),
         ({"gpus": "all"}, "could not select device driver"),
     ],
 )

@@ -17,22 +17,22 @@ from lightrunner.rules.tarheader import BLOCK, file_header, folder_header
 from lightrunner.rules.violation import RuleViolation
 
 _CHUNK_BYTES = 1024 * 1024
-"""About as much is held at a time. Less or more of it is no faster."""
+"""Size of an archive's chunk. Smaller or larger ones are no faster."""
 
-# A symlink in the place of a file that was listed is not followed, and a pipe in its place does not block.
+# If a listed file is replaced meanwhile, a symlink is not followed, and a pipe does not block.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ROOT_USERS = frozenset({"", "0", "root"})
 
 
 class SeedError(Exception):
-    """A file of the folder cannot be read, or changed meanwhile. The message names it."""
+    """A file of the folder cannot be read, or changed while it was read. The message names it."""
 
 
 async def check_source(source: str | None) -> None:
-    """Look whether the folder is there, where one is asked for.
+    """Check that the folder can be listed. None is fine.
 
     Raises:
-        LightRunnerError: INVALID_REQUEST: it is missing, no folder, or may not be listed.
+        LightRunnerError: INVALID_REQUEST: it does not exist, is not a folder, or may not be listed.
     """
     if source is not None:
         with invalid_request():
@@ -50,42 +50,51 @@ def _look_into(source: str) -> None:
 async def seed(
     engine: EngineClient, container_id: str, *, source: str | None, ignore: tuple[str, ...], workdir: str, user: str
 ) -> None:
-    """Copy `source` over what the image has at the workdir, and make the workdir writable for the image's user.
+    """Copy `source` over the image's workdir, and make the workdir writable for the image's user.
 
     Args:
         engine: the daemon.
-        container_id: a created container; or a running one, in which nothing moves folders meanwhile.
-        source: the folder; None: no copy.
-        ignore: the request's own patterns.
-        workdir: where to, in the container.
-        user: the image's user, as its configuration has it.
+        container_id: a created container, or a running one in which nothing moves folders.
+        source: the host folder; None: copy nothing.
+        ignore: the request's patterns.
+        workdir: the target folder in the container.
+        user: the image's user, as in its configuration.
 
     Raises:
-        LightRunnerError: SEED_FAILED, with the file's name where it is one.
+        LightRunnerError: SEED_FAILED; if a file failed, the message names it.
     """
     rules = IgnoreRules(ignore)
     with mapped_errors(LightRunnerErrorCode.SEED_FAILED, "put_container_archive", container_id=container_id):
         if user.partition(":")[0] in _ROOT_USERS:
             if source is not None:
-                # No entry for the workdir itself: an image may have one, and it keeps its mode.
+                # Without an entry for the workdir itself: the image's workdir keeps its mode.
                 await _put(engine, container_id, workdir, tar_chunks(source, rules))
             return
-        # A fresh volume belongs to root. Its mode can be changed by an entry for it alone, which means unpacking into
-        # the workdir's parent.
+        # A fresh volume belongs to root. Only an entry for the workdir itself changes its mode, so the archive is
+        # unpacked into the workdir's parent.
         path = PurePosixPath(workdir)
         try:
             await _put(engine, container_id, str(path.parent), tar_chunks(source, rules, folder=path.name))
-        except EngineResponseError as error:
-            if "cannot overwrite non-directory" not in error.message:
+        except EngineResponseError:
+            # The image's workdir may be a link to a folder, and each version of the daemon has its own words for
+            # refusing a folder in a link's place. The daemon followed the link for the mount; so does the seed.
+            link = await link_target(engine, container_id, workdir)
+            if not link:
                 raise
-            # The image's workdir is a link to a folder. The daemon followed it for the mount; so do we.
-            link = (await engine.container_archive_info(container_id, workdir)).link_target
             path = PurePosixPath(link)
             await _put(engine, container_id, str(path.parent), tar_chunks(source, rules, folder=path.name))
 
 
+async def link_target(engine: EngineClient, container_id: str, path: str) -> str:
+    """Return what a link in the container points to, all links followed; empty if there is no link or it is unknown."""
+    try:
+        return (await engine.container_archive_info(container_id, path)).link_target
+    except EngineResponseError:
+        return ""
+
+
 async def _put(engine: EngineClient, container_id: str, path: str, chunks: Generator[bytes]) -> None:
-    """One PUT, of an archive that is made while it is sent."""
+    """PUT an archive that is made while it is sent."""
     try:
         with closing(chunks):
             await engine.put_container_archive(container_id, path, chunks)
@@ -96,14 +105,14 @@ async def _put(engine: EngineClient, container_id: str, path: str, chunks: Gener
 
 
 def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = None) -> Generator[bytes]:
-    """The folder as a tar archive, in chunks of about 1 MiB.
+    """Yield the folder as a tar archive, in chunks of about 1 MiB.
 
-    GNU's format: names of any length and in any bytes arrive as they are. Owners are 0:0, modes get a+rwX.
+    The format is GNU's, which takes names of any length and any bytes. Owners are 0:0, modes get a+rwX.
 
     Args:
-        source: the folder; None: none.
-        rules: what stays behind.
-        folder: the name that everything goes under, with an entry of its own; None: no such entry.
+        source: the folder; None: an archive without files.
+        rules: which files to skip.
+        folder: a name to put everything under, with an entry of its own; None: no such folder.
 
     Raises:
         SeedError: a file cannot be read, or changed while it was read.
@@ -126,8 +135,8 @@ def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = N
 
 
 def _walk(source: str, rules: IgnoreRules) -> Iterator[tuple[str, str]]:
-    """Paths on the host and names in the archive, sorted; a folder's name ends with a slash, and comes first."""
-    waiting = [(source, "")]  # A stack, since a tree can be deeper than Python's.
+    """Yield host paths and archive names, sorted. A folder comes before its files, and its name ends with a slash."""
+    waiting = [(source, "")]  # A stack: a tree can be deeper than Python's recursion limit.
     while waiting:
         path, name = waiting.pop()
         if name and not name.endswith("/"):
@@ -152,7 +161,7 @@ def _walk(source: str, rules: IgnoreRules) -> Iterator[tuple[str, str]]:
 
 
 def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
-    """Append one file to the archive, and hand out what is full."""
+    """Append one file to the archive, and yield full chunks."""
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except OSError as error:
@@ -169,7 +178,7 @@ def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
             if not data:
                 raise SeedError(f"{path}: changed while it was read: it is shorter than {before.st_size} bytes")
             left -= len(data)
-            if len(data) == _CHUNK_BYTES:  # As it is: it would be copied twice.
+            if len(data) == _CHUNK_BYTES:  # Yield it directly: the archive would copy it twice.
                 if archive:
                     yield bytes(archive)
                     archive.clear()

@@ -24,6 +24,7 @@ def container_spec(
     owner: str = "",
     targets: Sequence[str] = (),
     state_dir: str | None = None,
+    mount_at: str | None = "",
 ) -> wire.ContainerCreateRequest:
     """The body of the container create: the sandbox with all its walls.
 
@@ -36,6 +37,7 @@ def container_spec(
         owner: the process, as `lightrunner.host.owner` writes it; empty: nobody's.
         targets: the host folders that extracts are staged in.
         state_dir: of a detached run: the folder that its state is kept in.
+        mount_at: the mount point of the run's volume; empty: the workdir; None: no volume.
     """
     labels = {limits.LABEL_RUN_ID: run_id}
     if owner:
@@ -50,7 +52,7 @@ def container_spec(
     volume = wire.Mount(
         type="volume",
         source=limits.NAME_PREFIX + run_id,
-        target=plan.workdir,
+        target=mount_at or plan.workdir,
         volume_options=wire.VolumeOptions(labels=volume_labels),
     )
     shell = plan.entrypoint is not None
@@ -70,7 +72,7 @@ def container_spec(
         # A disposable container has nobody to ask for its health, and a probe is a process in the sandbox.
         healthcheck=wire.Healthcheck(test=["NONE"]),
         host_config=wire.HostConfig(
-            mounts=[volume],
+            mounts=[] if mount_at is None else [volume],
             memory=sandbox.memory_bytes,
             memory_swap=sandbox.memory_bytes,  # Unset, the container could swap as much again.
             nano_cpus=sandbox.nano_cpus,

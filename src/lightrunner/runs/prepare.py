@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
 import trio
@@ -12,7 +13,7 @@ import trio
 from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
 from lightrunner.engine.wire import ContainerConfig
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
-from lightrunner.files.seed import check_source, seed
+from lightrunner.files.seed import check_source, link_target, seed
 from lightrunner.host.owner import current_owner
 from lightrunner.host.state_dir import state_dir
 from lightrunner.images.steps import ensure_run_image
@@ -30,14 +31,14 @@ T = TypeVar("T")
 
 
 class RunImage(NamedTuple):
-    """What a run starts from: a reference that the daemon knows, and how that image is configured."""
+    """The image that a run starts from: a reference that the daemon knows, and the image's configuration."""
 
     reference: str
     config: ContainerConfig
 
 
 class _NetworkGoneError(Exception):
-    """The isolated network was removed between the look and the start, or its pause container has died."""
+    """The isolated network was removed before the start, or the run's pause container has died."""
 
 
 class Preparation:
@@ -45,7 +46,7 @@ class Preparation:
 
     Attributes:
         id: the run's id.
-        timings: the time of each phase, those of the callers included.
+        timings: the seconds of each phase, the callers' phases included.
     """
 
     def __init__(
@@ -69,10 +70,11 @@ class Preparation:
         self._given: Allocation | None = None
         self._allocation: Allocation | None = None
         self._network_was_renewed = False
+        self._mount_at = ""  # Where the volume is mounted, if the workdir is a link that the daemon does not follow.
         self._may_exist = False  # Whether the daemon may have something of this run.
 
     async def ensure_image(self) -> RunImage:
-        """Make sure of what the run starts from. Nothing of the run exists yet."""
+        """Pull or build the image, unless the daemon has it. Nothing of the run exists yet."""
         await check_source(self._plan.source)
         with self.phase("image"):
             image, found = await ensure_run_image(
@@ -83,15 +85,14 @@ class Preparation:
     async def use_container(
         self, image: RunImage | None, use: Callable[[str], Awaitable[T]], *, allocation: Allocation | None = None
     ) -> T:
-        """Create a seeded container and give its id to `use`, which calls `start`.
+        """Create and seed a container, and call `use` with its id; `use` calls `start`.
 
-        Where the isolated network turns out to have been removed, or a prepared one to have died, all of that happens
-        a second time.
+        If the isolated network was removed meanwhile, or the prepared one has died, all of this is done once more.
 
         Args:
-            image: as `ensure_image` returned it; None: it is made sure of while the container is created.
-            use: what is to be done with the container.
-            allocation: the first one's network, which stays the caller's to release.
+            image: what `ensure_image` returned; None: inspect the image while the container is created.
+            use: starts the container and uses it.
+            allocation: the network for the first attempt. The caller releases it.
         """
         self._given = allocation
         try:
@@ -104,28 +105,28 @@ class Preparation:
 
     @property
     def pause_container(self) -> PauseContainer | None:
-        """What the container's network is held by, where that is a prepared one."""
+        """The pause container whose network the container joins; None without a prepared network."""
         return self._allocation.pause_container if self._allocation is not None else None
 
     async def start(self, container_id: str) -> None:
         """Start the container.
 
         Raises:
-            LightRunnerError: CONTAINER_START_FAILED, with the daemon's own sentence.
+            LightRunnerError: CONTAINER_START_FAILED, with the daemon's message.
         """
         with (
             self.phase("start"),
             mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_start", container_id=container_id),
             self._renewable_network(),
         ):
-            # A network that is unknown shows here, not at the create.
+            # The daemon refuses an unknown network here, not at the create.
             await self._engine.container_start(container_id)
 
     async def remove(self) -> bool:
-        """Remove container and volume, whatever is there of them. Shielded and bounded.
+        """Remove the container and its volume, whichever exist. Shielded and bounded.
 
         Returns:
-            Whether nothing is left of them.
+            Whether nothing of the run is left.
         """
         if self._may_exist:
             with self.phase("cleanup"):
@@ -146,7 +147,7 @@ class Preparation:
 
     @contextmanager
     def _renewable_network(self) -> Generator[None]:
-        """Turn a refusal that speaks of this run's isolated or prepared network into `_NetworkGoneError`, once."""
+        """Turn the first error that names this run's isolated or prepared network into `_NetworkGoneError`."""
         try:
             yield
         except EngineResponseError as error:
@@ -154,29 +155,55 @@ class Preparation:
             ours = allocation is not None and (self._plan.network is None or allocation.pause_container is not None)
             if allocation is None or not ours or self._network_was_renewed:
                 raise
-            if allocation.mode.removeprefix("container:") not in error.message:
+            if not any(name in error.message for name in _names(allocation)):
                 raise
             raise _NetworkGoneError from error
 
     async def _make(self, image: RunImage | None) -> str:
-        """A created and seeded container; its id."""
+        """Create and seed a container. Return its id."""
         if image is None:
-            container_id, config = await self._create_and_look()
+            container_id, image = await self._create_and_look()
         else:
-            container_id, config = await self._create(image.reference), image.config
+            container_id = await self._create(image.reference)
+        try:
+            await self._seed(container_id, image)
+        except LightRunnerError as error:
+            cause = error.__cause__
+            if not isinstance(cause, EngineResponseError) or cause.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            container_id = await self._create_behind_link(image, error)
+            await self._seed(container_id, image)
+        return container_id
+
+    async def _seed(self, container_id: str, image: RunImage) -> None:
         with self.phase("seed"):
             await seed(
                 self._engine,
                 container_id,
                 source=self._plan.source,
                 ignore=self._plan.ignore,
-                workdir=self._plan.workdir,
-                user=config.user,
+                workdir=self._mount_at or self._plan.workdir,
+                user=image.config.user,
             )
-        return container_id
 
-    async def _create_and_look(self) -> tuple[str, ContainerConfig]:
-        """Create, and look at the image meanwhile; nearly always it is there, and the time of one call is saved."""
+    async def _create_behind_link(self, image: RunImage, error: LightRunnerError) -> str:
+        """Create the container with its volume at what the workdir, a link in the image, points to.
+
+        Docker 28.5 refuses all archive calls on a container with a volume mounted at a link ("path escapes from
+        parent"). Only a container without the volume tells where the link leads.
+        """
+        if self._mount_at:
+            raise error
+        await self.remove()
+        probe = await self._create(image.reference, mount_at=None)
+        self._mount_at = await link_target(self._engine, probe, self._plan.workdir)
+        await self.remove()
+        if not self._mount_at:
+            raise error
+        return await self._create(image.reference)
+
+    async def _create_and_look(self) -> tuple[str, RunImage]:
+        """Create the container and inspect its image at once, which saves the time of one call if the image exists."""
         await check_source(self._plan.source)
         image = self._plan.image.text
         found: list[ContainerConfig] = []
@@ -200,13 +227,13 @@ class Preparation:
         if found:
             if refusal is not None:
                 raise refusal
-            return container_id, found[0]
-        await self.remove()  # The image may have been removed between the two answers.
+            return container_id, RunImage(image, found[0])
+        await self.remove()  # The image may have been removed between the two responses.
         ensured = await self.ensure_image()
-        return await self._create(ensured.reference), ensured.config
+        return await self._create(ensured.reference), ensured
 
-    async def _create(self, image: str) -> str:
-        """Create container and volume; the container's id."""
+    async def _create(self, image: str, *, mount_at: str | None = "") -> str:
+        """Create the container and its volume. Return the container's id. `mount_at` is as for `container_spec`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         with self.phase("network"):
             # A detached run may outlive its runner, and a prepared network ends with its block.
@@ -222,6 +249,7 @@ class Preparation:
             owner=str(current_owner()),
             targets=_staging_places(self._plan),
             state_dir=str(state_dir().absolute()) if self._detached else None,
+            mount_at=None if mount_at is None else self._mount_at,
         )
         name = NAME_PREFIX + self.id
         with self.phase("create"):
@@ -234,19 +262,26 @@ class Preparation:
         return created.id
 
 
+def _names(allocation: Allocation) -> list[str]:
+    """What the daemon may call a network: the mode's own, and a pause container also by its name (28.5)."""
+    pause_container = allocation.pause_container
+    held_by = [NAME_PREFIX + pause_container.id] if pause_container is not None else []
+    return [allocation.mode.removeprefix("container:"), *held_by]
+
+
 def _staging_places(plan: RunPlan) -> list[str]:
     return sorted({os.path.abspath(entry.target) for entry in plan.extracts if entry.target})  # noqa: PTH100  # keeps links
 
 
 @contextmanager
 def _create_errors(name: str) -> Generator[None]:
-    """A create makes the volume as well; an error that speaks of the volume has a code of its own."""
+    """Give an error that names the volume its own code: a create makes the volume, too."""
     try:
         with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_create"):
             yield
     except LightRunnerError as error:
         cause = error.__cause__
-        is_conflict = isinstance(cause, EngineConflict)  # That is the container's name, which is the volume's, too.
+        is_conflict = isinstance(cause, EngineConflict)  # The container's name, which the volume shares, is taken.
         if isinstance(cause, EngineResponseError) and name in cause.message and not is_conflict:
             error.code = LightRunnerErrorCode.VOLUME_CREATE_FAILED
         raise

@@ -1,4 +1,4 @@
-"""`LightRunnerError`, its codes, and the mapping of the engine's errors to it."""
+"""`LightRunnerError`, its codes, and how engine errors map to them."""
 
 import enum
 import warnings
@@ -11,48 +11,46 @@ from .rules.violation import RuleViolation
 
 
 class LightRunnerErrorCode(enum.StrEnum):
-    """What went wrong; light-runner's codes and some more."""
+    """What went wrong: light-runner's codes, and further ones."""
 
     DOCKER_UNREACHABLE = "DOCKER_UNREACHABLE"
-    """The daemon is not there, does not answer, or the connection was lost."""
+    """The daemon cannot be reached, does not respond, or the connection was lost."""
     INVALID_REQUEST = "INVALID_REQUEST"
     """A field of the request or an option of the runner breaks a rule. Nothing was created."""
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
     """The image is not on the daemon and cannot be pulled."""
     VOLUME_CREATE_FAILED = "VOLUME_CREATE_FAILED"
-    """The run's volume could not be made."""
+    """The run's volume could not be created."""
     CONTAINER_START_FAILED = "CONTAINER_START_FAILED"
     """The container could not be created or started."""
     INVALID_RUN_STEP = "INVALID_RUN_STEP"
-    """A setup step breaks a rule: it would not be one RUN of the Dockerfile. Nothing was built."""
+    """A setup step is not exactly one RUN instruction of a Dockerfile. Nothing was built."""
     BUILD_FAILED = "BUILD_FAILED"
-    """The image of the setup steps could not be built."""
+    """The setup steps could not be built into an image."""
     SEED_FAILED = "SEED_FAILED"
     """The host folder could not be copied into the container."""
     RUN_FAILED = "RUN_FAILED"
-    """The daemon failed while the container ran: the exit code or the output is not to be had."""
+    """The daemon failed while the container ran: its exit code or output is lost."""
     EXTRACT_FAILED = "EXTRACT_FAILED"
-    """The daemon failed while files were pulled out. (A bad entry is a result with the status ``error``.)"""
+    """The daemon failed while files were copied out. (A bad entry is a result with the status ``error``.)"""
     RUN_NOT_FOUND = "RUN_NOT_FOUND"
-    """There is no detached run of that id on this host."""
+    """This host has no detached run with that id."""
     STATE_FAILED = "STATE_FAILED"
     """The state of a detached run cannot be written."""
     RUN_ABORTED = "RUN_ABORTED"
     """The run was cancelled from outside, or its runner was closed. `Execution.wait` raises it."""
     RUN_UNSUCCESSFUL = "RUN_UNSUCCESSFUL"
-    """Raised by `RunResult.check` alone."""
+    """The run did not succeed. Only `RunResult.check` raises it."""
 
 
 class LightRunnerError(Exception):
-    """Whatever lightrunner raises of its own.
+    """The error that lightrunner raises. Its ``__cause__`` is the engine's error or the broken rule, if there is one.
 
     Attributes:
         code: what went wrong, for programs.
-        message: what went wrong, for people; the daemon's own sentence where there is one.
-        docker_op: the engine operation that was in flight, such as ``container_start``.
-        container_id: the container, where there was one.
-
-    The cause is chained.
+        message: what went wrong, for people, with the daemon's message if there is one.
+        docker_op: the engine operation that failed, such as ``container_start``; None if it was none.
+        container_id: the container's id; None without a container.
     """
 
     def __init__(
@@ -73,7 +71,7 @@ class LightRunnerError(Exception):
         return f"{self.code}: {self.message}"
 
     def to_dict(self) -> dict[str, str | None]:
-        """All of it as JSON would have it, for logs."""
+        """Return the attributes as a JSON object, for logs."""
         return {
             "code": str(self.code),
             "message": self.message,
@@ -83,11 +81,11 @@ class LightRunnerError(Exception):
 
 
 class LightRunnerWarning(UserWarning):
-    """Something in a request was left out. The run goes on."""
+    """Part of a request was dropped. The run continues."""
 
 
 def warn_of_dropped_env(names: Sequence[str]) -> None:
-    """Name what was left out of `env`, at the line that awaits the run: the caller's caller."""
+    """Warn of names dropped from `env`, at the line that awaits the run: the caller's caller."""
     if names:
         shown = ", ".join(map(repr, names))
         warnings.warn(f"env: dropped what is no POSIX name: {shown}", LightRunnerWarning, stacklevel=3)
@@ -95,7 +93,7 @@ def warn_of_dropped_env(names: Sequence[str]) -> None:
 
 @contextmanager
 def mapped_errors(code: LightRunnerErrorCode, docker_op: str, *, container_id: str | None = None) -> Generator[None]:
-    """Turn the engine's errors into `LightRunnerError` with this code; an unreachable daemon has a code of its own."""
+    """Turn engine errors into `LightRunnerError`: DOCKER_UNREACHABLE for a lost daemon, else `code`."""
     try:
         yield
     except EngineError as error:

@@ -1,4 +1,4 @@
-"""Nurseries that raise bare exceptions, and child tasks that a Ctrl-C does not interrupt in their clean-up."""
+"""Nurseries that raise bare exceptions, and child tasks whose clean-up Ctrl-C does not interrupt."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,10 +12,10 @@ Ts = TypeVarTuple("Ts")
 
 @asynccontextmanager
 async def open_bare_nursery() -> AsyncGenerator[trio.Nursery]:
-    """A nursery that raises the first exception itself in place of a group.
+    """Open a nursery that raises one exception instead of a group.
 
-    A KeyboardInterrupt or SystemExit comes before an error, an error before a cancellation. Further errors are noted on
-    the one that is raised.
+    A KeyboardInterrupt or SystemExit outranks an error, and an error outranks a cancellation. Other errors are added to
+    the raised one as notes.
     """
     failure: BaseException | None = None
     try:
@@ -27,7 +27,7 @@ async def open_bare_nursery() -> AsyncGenerator[trio.Nursery]:
         for other in others:
             if not isinstance(other, trio.Cancelled):
                 failure.add_note(f"At the same time: {other!r}")
-    if failure is not None:  # Outside of the handler, so that the group does not become its context.
+    if failure is not None:  # Outside the handler: the group must not become its context.
         raise failure
 
 
@@ -39,16 +39,16 @@ def _urgency(error: BaseException) -> int:
 
 @trio.lowlevel.enable_ki_protection
 async def protected(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-    """Call with Ctrl-C held off: ``nursery.start_soon(protected, async_fn, *args)``."""
+    """Call an async function with KeyboardInterrupt deferred: ``nursery.start_soon(protected, async_fn, *args)``."""
     return await async_fn(*args)
 
 
 async def run_in_child(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-    """Run in a child task, protected from Ctrl-C, and return or raise what it does.
+    """Run an async function in a child task that Ctrl-C does not interrupt, and return its result.
 
-    trio raises KeyboardInterrupt in the main task, even inside a shielded scope: clean-up that is awaited there does
-    not survive a second Ctrl-C (38 of 40 runs leaked their container that way). Here the main task does nothing but
-    wait for its child: the interrupt cancels the child, whose clean-up no further one reaches.
+    trio raises KeyboardInterrupt in the main task, even inside a shielded scope: clean-up in that task
+    does not survive a second Ctrl-C (38 of 40 runs leaked their container). Here the main task only waits for its
+    child: the first interrupt cancels the child, and no further one reaches the child's clean-up.
     """
     results: list[T] = []
 

@@ -22,10 +22,10 @@ _last_removal: trio.lowlevel.RunVar[float] = trio.lowlevel.RunVar("lightrunner-l
 
 
 async def shielded_create(operation: str, create: Callable[[], Awaitable[T]]) -> T:
-    """Create, and hold a cancellation off: a create that is cut off still happens, and would overtake its own removal.
+    """Create something, shielded: the daemon completes a create that is cut off, possibly after its removal.
 
     Raises:
-        LightRunnerError: CONTAINER_START_FAILED: no answer within `CREATE_TIMEOUT`.
+        LightRunnerError: CONTAINER_START_FAILED: no response within `CREATE_TIMEOUT`.
     """
     answers: list[T] = []
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT):
@@ -41,20 +41,20 @@ async def shielded_create(operation: str, create: Callable[[], Awaitable[T]]) ->
 
 
 async def remove_run(engine: EngineClient, run_id: str) -> bool:
-    """Remove container and volume of a run by their names, whatever state they are in.
+    """Remove a run's container and volume by name, in whatever state they are.
 
-    Cancellation waits until it is over: `CLEANUP_TIMEOUT` at the most, `RECONNECT_TIMEOUT` where the daemon is gone. It
-    is longer only while the daemon is busy with removals of other runs: 500 that were cancelled at once took 40 s.
+    Shielded from cancellation for at most `CLEANUP_TIMEOUT`, or `RECONNECT_TIMEOUT` if the daemon is gone; longer only
+    while removals of other runs succeed: 500 runs that were cancelled at once took 40 s.
 
     Returns:
-        Whether nothing is left. Otherwise it is logged as an error of the logger ``lightrunner``, with the names.
+        Whether nothing is left. If not, the logger ``lightrunner`` gets an error with the names.
     """
     name = NAME_PREFIX + run_id
     failures: list[EngineError] = []
     while True:
         begin = trio.current_time()
         with trio.CancelScope(shield=True, deadline=begin + CLEANUP_TIMEOUT) as scope:
-            # The container first: it uses the volume. Its anonymous volumes (an image's VOLUME) go with it.
+            # The container first, since it uses the volume. Its anonymous volumes (an image's VOLUME) go with it.
             removed = await _until_gone(lambda: engine.container_delete(name, force=True, volumes=True), failures)
             if removed and await _until_gone(lambda: engine.volume_delete(name), failures):
                 _last_removal.set(trio.current_time())
@@ -68,7 +68,7 @@ async def remove_run(engine: EngineClient, run_id: str) -> bool:
 
 
 async def _until_gone(delete: Callable[[], Awaitable[None]], failures: list[EngineError]) -> bool:
-    """Try until it is gone: another removal may be in progress (409), the daemon may be restarting."""
+    """Delete, and retry: another removal may be in progress (409), or the daemon may be restarting."""
     reconnect_until = trio.current_time() + RECONNECT_TIMEOUT
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Results of runs, extracts and clean-ups, log lines and progress: the values that a caller gets."""
+"""Results of runs, extracts and clean-ups, log lines and progress: the values that a caller receives."""
 
 import os
 from collections.abc import Callable
@@ -13,16 +13,16 @@ ExtractStatus = Literal["ok", "missing", "error"]
 
 
 class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one `ExtractSpec`. A bad one never fails the run.
+    """The result of one `ExtractSpec`. A failed one never fails the run.
 
     Attributes:
         from_: as in the spec.
         to: as in the spec.
-        status: ``ok``; ``missing``: there is no such path in the container; ``error``: see `error`. Nothing of a
-            missing or failed entry is left in `to`.
-        bytes: the size of the archive that came, in bytes, headers included; None without one.
-        skipped: how many links, devices and pipes were left out.
-        error: why, where `status` is ``error``.
+        status: ``ok``; ``missing``: the container has no such path; ``error``: see `error`. A missing or failed entry
+            leaves nothing in `to`.
+        bytes: the size of the archive, headers included; None without one.
+        skipped: how many links, devices and pipes were skipped.
+        error: the reason, if `status` is ``error``.
     """
 
     from_: str
@@ -38,8 +38,8 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         stream: ``stdout`` or ``stderr``.
-        text: the line; bytes that are not UTF-8 are U+FFFD.
-        partial: the line is longer than 64 KiB, and this is not its last piece.
+        text: the line; bytes that are not UTF-8 become U+FFFD.
+        partial: the line is longer than 64 KiB, and more of it follows.
     """
 
     stream: StreamName
@@ -51,10 +51,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A message of a pull, or a line of a build.
 
     Attributes:
-        status: what the daemon says: ``Downloading``, ``Pull complete``; a build's line without its newline.
-        layer: which layer it says it of; None for the image.
-        current: how many bytes of the layer are there, where it is told.
-        total: of how many.
+        status: the daemon's message, such as ``Downloading``, or a line of the build without its newline.
+        layer: the layer it is about; None for the image.
+        current: bytes of the layer so far; None if the daemon does not say.
+        total: bytes of the layer in all; None likewise.
     """
 
     status: str
@@ -64,25 +64,25 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LogCallback = Callable[[LogLine], object]
-"""Gets each line. It may be async. What it raises ends the run and comes out of `run` as it is."""
+"""Called with each line; may be async. An exception ends the run and propagates from `run` unchanged."""
 
 ProgressCallback = Callable[[Progress], object]
-"""Gets each message. It is sync, and what it raises comes out of `run` as it is."""
+"""Called with each message; not async. An exception propagates from `run` unchanged."""
 
 
 class Timings(msgspec.Struct, kw_only=True):
-    """Where a run's time went: seconds per phase, 0.0 for what did not happen.
+    """Seconds that each phase of a run took; 0.0 for a phase that did not happen.
 
     Attributes:
-        image: pulling the image, building the setup steps. (An image that is there is looked at during the create.)
-        network: making sure of the isolated network; once per runner.
-        create: container and volume.
+        image: pulling the image and building the setup steps. (Inspecting a present image overlaps with `create`.)
+        network: finding or creating the isolated network, once per runner.
+        create: creating the container and its volume.
         seed: copying `dir` in.
         attach: attaching to the streams.
-        start: the daemon's start of the container.
+        start: starting the container.
         run: from the start to the exit and the end of the output.
-        extract: pulling files out.
-        cleanup: removing container and volume.
+        extract: copying files out.
+        cleanup: removing the container and its volume.
     """
 
     image: float = 0.0
@@ -97,11 +97,11 @@ class Timings(msgspec.Struct, kw_only=True):
 
 
 class ReapResult(msgspec.Struct, frozen=True):
-    """What `DockerRunner.reap_orphans` removed, or would remove: names on the daemon.
+    """What `DockerRunner.reap_orphans` removed or, with ``dry_run``, would remove.
 
     Attributes:
-        containers: of runs whose process is dead, whose deadline has passed, or that were idle for long.
-        volumes: of runs without a container.
+        containers: names of orphaned containers.
+        volumes: names of volumes without a container.
     """
 
     containers: tuple[str, ...]
@@ -112,8 +112,8 @@ class CacheCleanup(msgspec.Struct, frozen=True):
     """What `DockerRunner.cleanup_orphan_cache` removed.
 
     Attributes:
-        removed: the tags, or the ids of images without one.
-        freed_bytes: what the removed layers took; layers of base images, which stay, are not counted.
+        removed: tags; for images without a tag, ids.
+        freed_bytes: the size of the removed layers, without layers of base images, which stay.
     """
 
     removed: tuple[str, ...]
@@ -121,21 +121,21 @@ class CacheCleanup(msgspec.Struct, frozen=True):
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a run. A non-zero exit code is a result, not an exception.
+    """The result of a run. A non-zero exit code is a result, not an exception.
 
     Attributes:
-        success: exit code 0, not cancelled, not timed out.
-        exit_code: the process's; 128 + n where signal n ended it (137: SIGKILL).
+        success: the exit code is 0, and the run was neither cancelled nor timed out.
+        exit_code: the process's exit code; 128 + n if signal n killed it (137: SIGKILL).
         duration: seconds from the start to the exit.
-        cancelled: `Execution.cancel` or `Execution.stop` was called before the run was over.
-        timed_out: the time-out killed it.
-        oom_killed: the kernel killed a process of the container for its memory limit.
-        extracted: one entry for each `ExtractSpec`; None where none was asked for, or the run was no success.
-        stdout: what was captured, None without `capture_output`.
-        stderr: likewise.
-        stdout_truncated: more than 8 MiB came, and the rest was dropped.
-        stderr_truncated: likewise.
-        timings: where the time went.
+        cancelled: `Execution.cancel` or `Execution.stop` was called before the run ended.
+        timed_out: the time-out killed the container.
+        oom_killed: the kernel killed a process of the container at its memory limit.
+        extracted: one result per `ExtractSpec`; None without specs, or if the run did not succeed.
+        stdout: captured output; None without `capture_output`.
+        stderr: captured output; None without `capture_output`.
+        stdout_truncated: there was more than 8 MiB, and the rest was dropped.
+        stderr_truncated: the same for stderr.
+        timings: seconds per phase.
     """
 
     success: bool
@@ -152,7 +152,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     timings: Timings = msgspec.field(default_factory=Timings)
 
     def check(self) -> "RunResult":
-        """Return this result, or raise where it is no success.
+        """Return this result, or raise if it is not a success.
 
         Raises:
             LightRunnerError: RUN_UNSUCCESSFUL.

@@ -20,10 +20,10 @@ def run_sync(
     on_progress: ProgressCallback | None = None,
     **options: Any,
 ) -> RunResult:
-    """Run one request in an event loop of its own, with a runner of its own.
+    """Run one request with a new runner in a new event loop.
 
-    SIGTERM, where it would end the process, and Ctrl-C kill the container and remove it first; then SystemExit(143) or
-    KeyboardInterrupt is raised.
+    Ctrl-C, and SIGTERM unless the program handles it, kill and remove the container, and then raise KeyboardInterrupt
+    or SystemExit(143).
 
     Args:
         request: what to run.
@@ -47,8 +47,8 @@ def run_sync(
 
 
 async def _until_sigterm(main: Callable[[], Awaitable[RunResult]]) -> RunResult:
-    """Cancel `main` at SIGTERM, wait for its clean-up, and leave as a terminated program does."""
-    # Another handler than the default is the program's own way to end, and is left alone; threads cannot have one.
+    """Cancel `main` at SIGTERM, wait for its clean-up, and exit as a terminated program does."""
+    # A handler other than the default is the program's own, and only the main thread can set one.
     is_ours = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) is signal.Handlers.SIG_DFL
@@ -60,7 +60,7 @@ async def _until_sigterm(main: Callable[[], Awaitable[RunResult]]) -> RunResult:
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             task_status.started()
             async for _ in signals:
-                # Further ones change nothing: the clean-up that is under way is bounded.
+                # Further signals change nothing: the clean-up is bounded.
                 scope.cancel()
 
     result: RunResult | None = None

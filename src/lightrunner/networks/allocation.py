@@ -14,14 +14,14 @@ from .pause_containers import PauseContainer, PauseContainers
 
 
 class Allocation(NamedTuple):
-    """A run's network: the mode for its container, and the pause container whose namespace it joins."""
+    """A run's network: the container's network mode, and the pause container whose namespace it joins, if any."""
 
     mode: str
     pause_container: PauseContainer | None = None
 
 
 def joined(pause_container: PauseContainer) -> Allocation:
-    """The allocation of a pause container's namespace."""
+    """Return the allocation of a pause container's namespace."""
     return Allocation(f"container:{pause_container.container_id}", pause_container)
 
 
@@ -38,7 +38,7 @@ class Networks:
         """Keep pause containers ready on a network; None is the isolated one.
 
         Raises:
-            LightRunnerError: INVALID_REQUEST: there is such a block already. Otherwise they cannot be made.
+            LightRunnerError: INVALID_REQUEST: a block for this network is open. Other codes: they cannot be created.
         """
         with invalid_request():
             if network in self._pools:
@@ -52,18 +52,18 @@ class Networks:
             del self._pools[network]
 
     async def allocate(self, network: str | None, *, prepared: bool) -> Allocation:
-        """Allocate a network for one run: from the pool if `prepared` and one is ready, else its own."""
+        """Allocate a network for one run: a prepared one if `prepared` and one is ready, else its own."""
         pool = self._pools.get(network)
         if prepared and pool is not None and (pause_container := pool.take_nowait()) is not None:
             return joined(pause_container)
         return Allocation(network or await self._isolated.ensure())
 
     def release(self, network: str | None, allocation: Allocation) -> None:
-        """Discard the pause container of a run that is over, off the run's critical path."""
+        """Discard the pause container of a finished run, in the pool's task."""
         pool = self._pools.get(network)
         if pool is not None and allocation.pause_container is not None:
             pool.discard_used(allocation.pause_container)
 
     def forget_isolated(self) -> None:
-        """Forget the isolated network, which was removed; the next run looks for it, or makes it."""
+        """Forget the isolated network, which was removed. The next run finds or creates it."""
         self._isolated.forget()

@@ -1,6 +1,6 @@
 """Pause containers: each holds a network namespace, made ahead of time, for one run.
 
-Making and tearing down a network namespace is half of a cold start, and does not depend on the image. A run joins the
+Creating and destroying a network namespace is half of a cold start, and does not depend on the image. A run joins the
 namespace of a pause container (``NetworkMode=container:<id>``), which is removed with the run.
 """
 
@@ -39,17 +39,17 @@ _JOINING_RUNTIMES = frozenset({"runc", "crun"})
 
 
 class PauseContainer(NamedTuple):
-    """A waiting container. `id` names it as a run's id names a run's container: the reaper knows it by that."""
+    """A waiting container. `id` is in its name and label as a run's id is, for the reaper."""
 
     id: str
     container_id: str
 
 
 async def can_prepare(engine: EngineClient, runtime: str) -> bool:
-    """Whether containers of a runtime can join the namespace of a pause_container.
+    """Return whether containers of a runtime can join the namespace of a pause container.
 
-    There is no pause program for every architecture. And a runtime with a virtual machine or a network stack of its own
-    may not join (Kata's list of limitations has it), which is why only runtimes that are known to are asked to.
+    Not every architecture has a pause program. A runtime with its own virtual machine or network stack may be unable to
+    join (Kata lists it as a limitation), so only runtimes known to join do.
     """
     with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "system_info"):
         info = await engine.system_info()
@@ -59,19 +59,19 @@ async def can_prepare(engine: EngineClient, runtime: str) -> bool:
 
 
 class PauseContainers:
-    """Makes pause containers and removes them. Their image is imported once."""
+    """Creates and removes pause containers, and imports their image once."""
 
     def __init__(self, engine: EngineClient, isolated: IsolatedNetwork) -> None:
         self._engine = engine
         self._isolated = isolated
-        self._import = trio.Lock()  # Imports at the same time would each leave an image without a name.
+        self._import = trio.Lock()  # Concurrent imports would each leave an image without a name.
         self._image: str | None = None
 
     async def make(self, network: str | None) -> PauseContainer:
-        """A pause container on a network; None is the isolated one.
+        """Start a pause container on a network; None: the isolated one.
 
         Raises:
-            LightRunnerError: CONTAINER_START_FAILED, DOCKER_UNREACHABLE. Nothing is left.
+            LightRunnerError: CONTAINER_START_FAILED or DOCKER_UNREACHABLE; nothing is left on the daemon.
         """
         mode = network or await self._isolated.ensure()
         async with self._import:
@@ -82,18 +82,18 @@ class PauseContainers:
         try:
             return await _start_pause_container(self._engine, image, mode)
         except LightRunnerError as error:
-            self._image = None  # Somebody may have removed it.
+            self._image = None  # It may have been removed.
             if network is not None or mode not in error.message:
                 raise
-            self._isolated.forget()  # Somebody has removed it.
+            self._isolated.forget()  # It was removed.
             return await _start_pause_container(self._engine, image, await self._isolated.ensure())
 
     async def discard(self, pause_container: PauseContainer) -> None:
-        """Remove a pause_container. Shielded and bounded."""
+        """Remove a pause container. Shielded and bounded."""
         await remove_run(self._engine, pause_container.id)
 
     def pool(self, network: str | None, size: int) -> SingleUsePool[PauseContainer]:
-        """A pool of pause containers on a network."""
+        """Return a pool of pause containers on a network."""
         return SingleUsePool(
             partial(self.make, network),
             self.discard,
@@ -132,8 +132,8 @@ async def _start_pause_container(engine: EngineClient, image: str, network_mode:
 
 
 async def _ensure_pause_image(engine: EngineClient) -> str:
-    """The image with the pause program and nothing else; imported on first use. It stays on the daemon."""
-    # /info is 10 times as fast as /version, for which the daemon runs three programs; it has the kernel's word for it.
+    """Import the image with the pause program alone, unless the daemon has it. It stays on the daemon."""
+    # /info is 10 times as fast as /version, for which the daemon runs three programs. It has the kernel's name.
     architecture = _architecture(await engine.system_info())
     program = pause_program(architecture)
     if program is None:

@@ -18,12 +18,12 @@ _SIGNAL = re.compile(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[1-9][0-9]?")
 
 
 class Execution:
-    """A run under way, as ``await nursery.start(runner.run, request)`` returns it.
+    """A started run, as ``await nursery.start(runner.run, request)`` returns it.
 
-    All of its methods may be called from any task, at any time; on a finished run they do nothing.
+    Call its methods from any task, at any time. On a finished run they do nothing.
 
     Attributes:
-        id: the run's id; container and volume are called ``light-runner-<id>``.
+        id: the run's id; its container and volume are named ``light-runner-<id>``.
         container_id: the daemon's id of the container.
     """
 
@@ -46,29 +46,29 @@ class Execution:
 
     @property
     def cancelled(self) -> bool:
-        """Whether `cancel` or `stop` was called before the run was over."""
-        # A stop counts from its call: the daemon may answer it after the exit was told.
+        """Whether `cancel` or `stop` was called before the run ended."""
+        # A stop counts from its call: the daemon may respond to it after it has reported the exit.
         return self._cancelled or self._stopping > 0
 
     def cancel(self) -> None:
-        """Kill the container (SIGKILL). The run then ends with a result whose `cancelled` is True, without extract."""
+        """Kill the container with SIGKILL. The run then ends with `cancelled` True, and extracts nothing."""
         if not self._sealed:
             self._cancelled = True
             self._cancel_requested.set()
             self.extract_scope.cancel()
 
     async def stop(self, signal: str = "SIGTERM", grace: float = STOP_GRACE) -> None:
-        """End the container gently: `signal`, up to `grace` seconds, SIGKILL. Return as soon as it has exited.
+        """Stop the container: send `signal`, wait up to `grace` seconds, send SIGKILL. Return once it has exited.
 
-        It counts as cancelled (no extract), but the exit code is the process's own. A paused container is resumed, so
-        that it can obey.
+        The run counts as cancelled and extracts nothing; the exit code is the process's own. A paused container is
+        resumed, to handle the signal.
 
         Args:
             signal: a signal's name, with or without SIG, or its number.
             grace: seconds from the signal to SIGKILL; infinity: never.
 
         Raises:
-            LightRunnerError: INVALID_REQUEST: no such signal, or a grace below 0; nothing was sent then.
+            LightRunnerError: INVALID_REQUEST: unknown signal, or negative grace; nothing was sent.
                 RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
         """
         with invalid_request():
@@ -93,7 +93,7 @@ class Execution:
         await self._exited.wait()
 
     async def pause(self) -> None:
-        """Freeze the container's processes. The time-out's clock runs on. A paused one stays as it is."""
+        """Freeze the container's processes, unless they are frozen. The time-out continues to count."""
         if self._exited.is_set():
             await trio.lowlevel.checkpoint()
             return
@@ -101,12 +101,12 @@ class Execution:
             try:
                 await self._engine.container_pause(self.container_id)
             except EngineResponseError:
-                # Which status says "paused already" or "not running" differs among engines: ask.
+                # Engines differ in the status for "already paused" and "not running": inspect.
                 if await self._is_running(paused=False):
                     raise
 
     async def resume(self) -> None:
-        """Thaw the container's processes. One that is not paused stays as it is."""
+        """Thaw the container's processes, if they are frozen."""
         if self._exited.is_set():
             await trio.lowlevel.checkpoint()
             return
@@ -118,10 +118,10 @@ class Execution:
                     raise
 
     async def wait(self) -> RunResult:
-        """Wait for the end, and return what `run` returns or raise what it raises.
+        """Wait for the run to end. Return what `run` returns, or raise what it raises.
 
         Raises:
-            LightRunnerError: RUN_ABORTED, where the run was cancelled from outside; else as `DockerRunner.run`.
+            LightRunnerError: RUN_ABORTED: the task that runs it was cancelled. Otherwise as `DockerRunner.run`.
         """
         await self._finished.wait()
         if isinstance(self._outcome, RunResult):
@@ -137,7 +137,7 @@ class Execution:
     # --- for the run itself ---------------------------------------------------------------------------------------
 
     async def kill(self, signal: str) -> bool:
-        """Send a signal; False where the container does not run any more."""
+        """Send a signal. Return False if the container is not running."""
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_kill", container_id=self.container_id):
             try:
                 await self._engine.container_kill(self.container_id, signal=signal)
@@ -146,7 +146,7 @@ class Execution:
         return True
 
     async def kill_as_cancelled(self, signal: str) -> bool:
-        """Send a signal because of `cancel` or `stop`; False where the container does not run any more."""
+        """Send a signal for `cancel` or `stop`. Return False if the container is not running."""
         return await self.kill(signal)
 
     async def wait_cancel_requested(self) -> None:
@@ -158,17 +158,17 @@ class Execution:
         await self._exited.wait()
 
     def set_exited(self) -> None:
-        """The daemon has told the exit code."""
+        """Note that the daemon has reported the exit."""
         self._exited.set()
 
     def seal(self) -> bool:
-        """Whether the run was cancelled; from now on it cannot be any more."""
+        """Return whether the run was cancelled, and ignore later cancellations."""
         self._cancelled = self.cancelled
         self._sealed = True
         return self._cancelled
 
     def finish(self, outcome: RunResult | BaseException | None) -> None:
-        """The run is over: a result, an exception, or None where it was cancelled from outside."""
+        """Record how the run ended: a result, an exception, or None if its task was cancelled."""
         self._outcome = outcome
         self._sealed = True
         self._exited.set()
@@ -184,7 +184,7 @@ class Execution:
 
 @contextmanager
 def _refused_signal(signal: str) -> Generator[None]:
-    """A signal that the daemon does not know is the caller's mistake, not a failed run."""
+    """Turn the daemon's refusal of an unknown signal into INVALID_REQUEST."""
     try:
         yield
     except LightRunnerError as error:
@@ -203,7 +203,7 @@ def _check_stop(signal: object, grace: object) -> None:
 
 
 def no_exit_error(container_id: str) -> LightRunnerError:
-    """The error of a run whose container does not end."""
+    """Return the error for a container that SIGKILL does not end."""
     return LightRunnerError(
         LightRunnerErrorCode.RUN_FAILED,
         f"the container did not exit within {KILL_TIMEOUT:g} s of SIGKILL",

@@ -1,7 +1,7 @@
 """Deliver a container's output from the socket to the callback and into the result.
 
-One task reads and another delivers, so that a slow callback does not hold up the socket: the daemon drops what is not
-read within 2 s of the exit.
+One task reads and another delivers, since a callback may be slow, and the daemon drops what is unread 2 s after the
+exit.
 """
 
 import inspect
@@ -19,18 +19,18 @@ from lightrunner.rules.limits import LOG_BUFFER_BYTES, MAX_CAPTURE_BYTES
 from lightrunner.rules.lines import LineSplitter
 
 _PIECE_OVERHEAD_BYTES = 256
-"""What holding one piece costs beside its bytes. A container that writes single bytes must not cost gigabytes."""
+"""Memory per buffered piece beside its bytes. A container that writes single bytes must not cost gigabytes."""
 
 _TURN = 0.01
-"""Seconds of callbacks without a checkpoint, after which the reader gets its turn: at the next look at the clock."""
+"""Seconds of callbacks between two checkpoints, which let the reader run."""
 
 _LINES_UNTIL_LOOK = 8
-"""How many lines a quick callback gets between two looks at the clock, of which each takes as long as the callback. One
-that turns slow blocks for as many."""
+"""Lines between two readings of the clock, each of which takes as long as a quick callback. A callback that turns slow
+blocks the event loop for as many."""
 
 
 class Capture:
-    """The first bytes of one stream, and whether there were more."""
+    """The first bytes of one stream, and whether more followed."""
 
     def __init__(self, limit: int = MAX_CAPTURE_BYTES) -> None:
         self._limit = limit
@@ -38,31 +38,31 @@ class Capture:
         self.truncated = False
 
     def add(self, data: memoryview) -> None:
-        """Keep what there is room for."""
+        """Keep as much as there is room for."""
         room = self._limit - len(self._kept)
         self._kept += data[:room]
         self.truncated = self.truncated or len(data) > room
 
     def value(self) -> bytes:
-        """What was kept."""
+        """Return the bytes kept."""
         return bytes(self._kept)
 
 
 class PieceStream(Protocol):
-    """Where the pieces come from."""
+    """A source of output, such as an `AttachedStream`."""
 
     async def receive(self) -> list[OutputPiece]:
-        """The next ones, in order for each stream; an empty list at the end."""
+        """Receive the next pieces, in order per stream; an empty list at the end."""
         ...
 
 
 class Output:
-    """Reads, captures, and delivers line by line. `read` and `deliver` run in tasks of their own.
+    """Read, capture, and deliver output line by line. `read` and `deliver` each run in a task of their own.
 
     Attributes:
-        ended: whether there is no more to come.
-        exit_is_due: set when the container's exit is to be waited for: the output has ended, or is held back, which it
-            must not be any more once the container has exited.
+        ended: the output is complete.
+        exit_is_due: set when the caller has to wait for the container's exit: the output has ended, or reading is
+            paused, which has to stop at the exit.
     """
 
     def __init__(self, on_log: LogCallback | None, *, capture: bool) -> None:
@@ -79,7 +79,7 @@ class Output:
         self._room = trio.lowlevel.ParkingLot()
 
     async def read(self, stream: PieceStream) -> None:
-        """Read to the end. While the container lives, wait where more is held than the callback keeps up with."""
+        """Read to the end. Pause while the container runs and the callback is `LOG_BUFFER_BYTES` behind."""
         while pieces := await stream.receive():
             if self.captured is not None:
                 for piece in pieces:
@@ -94,18 +94,18 @@ class Output:
         self.end()
 
     def end(self) -> None:
-        """There is no more to come."""
+        """Note the end of the output."""
         self.ended = True
         self.exit_is_due.set()
         self._news.unpark_all()
 
     def container_exited(self) -> None:
-        """From now on nothing can be held back: the daemon waits for its readers no longer than 2 s."""
+        """Resume reading, without further pauses: the daemon waits at most 2 s for its readers."""
         self._container_exited = True
         self._room.unpark_all()
 
     async def deliver(self, on_log: LogCallback) -> None:
-        """Give each line to the callback, in order for each stream, until the output has ended and all is given."""
+        """Call `on_log` with each line, in order per stream, to the end of the output."""
         streams: tuple[StreamName, ...] = ("stdout", "stderr")
         splitters = {stream: LineSplitter(make=partial(LogLine, stream)) for stream in streams}
         deliverer = _Deliverer(on_log)
@@ -124,19 +124,19 @@ class Output:
 
 
 class _Deliverer:
-    """Calls back in turns: quick callbacks share one checkpoint, and one look at the clock."""
+    """Calls the callback. Quick callbacks share a checkpoint and a reading of the clock."""
 
     def __init__(self, on_log: LogCallback) -> None:
         self._on_log = on_log
         self.begin_turn()
 
     def begin_turn(self) -> None:
-        """The other tasks had theirs."""
+        """Start a turn, after a checkpoint."""
         self._turn_ends = time.monotonic() + _TURN
         self._until_look = 1
 
     async def deliver(self, lines: list[LogLine]) -> None:
-        """Give each line to the callback. Where there is none, the turn may be over as well."""
+        """Call the callback with each line, and checkpoint when the turn is over."""
         on_log = self._on_log
         at = 0
         while True:

@@ -2,7 +2,7 @@
 
     prepare: image, network, create, seed -> attach, start -> output and exit -> extract -> removal
 
-Whatever happens on the way, the removal happens.
+The removal happens in every case.
 """
 
 import trio
@@ -20,7 +20,7 @@ StartedStatus = trio.TaskStatus[Execution]
 
 
 class Run:
-    """One run of a checked request. `run` is called once."""
+    """One run of a checked request. Call `run` once."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class Run:
         self._execution: Execution | None = None
 
     async def run(self, task_status: StartedStatus) -> RunResult:
-        """Run the request, and remove all that it made.
+        """Run the request, and remove everything that it created.
 
         Raises:
-            LightRunnerError: what failed, with nothing left on the daemon.
-            Exception: what a callback raised.
+            LightRunnerError: a phase failed; nothing is left on the daemon.
+            Exception: from a callback.
         """
         outcome: RunResult | Exception | None = None
         try:
@@ -59,7 +59,7 @@ class Run:
         return result
 
     async def _live(self, task_status: StartedStatus) -> RunResult:
-        # A cache image may have to be built. One of another platform is replaced, which only its inspect can tell.
+        # Setup steps may need a build. An image of another platform has to be replaced, and only an inspect can tell.
         first = self._plan.steps or self._plan.platform
         image = await self._preparation.ensure_image() if first else None
         return await self._preparation.use_container(image, lambda made: self._use(made, task_status))

@@ -1,4 +1,4 @@
-"""Supervise a started container: feed it, read it, kill it at its time-out; then get its exit code and its files."""
+"""Supervise a started container: write its stdin, read its output, enforce its time-out, extract its files."""
 
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -22,10 +22,7 @@ from .prepare import Preparation
 
 
 class StartedContainer(NamedTuple):
-    """A container that runs, with its streams, where anybody needs them.
-
-    `since` is when its run began, on the monotonic clock.
-    """
+    """A running container. `attached` is None if the run needs no streams; `since` is the start by `time.monotonic`."""
 
     id: str
     attached: AttachedStream | None
@@ -36,7 +33,7 @@ class StartedContainer(NamedTuple):
 async def start_container(
     engine: EngineClient, preparation: Preparation, container_id: str, *, attach: bool, stdin: bool
 ) -> AsyncGenerator[StartedContainer]:
-    """Attach and start, in this order, or output can be missed."""
+    """Attach, then start: in the other order output can be missed."""
     async with AsyncExitStack() as stack:
         attached = None
         if attach:
@@ -48,7 +45,7 @@ async def start_container(
 
 
 class Supervisor:
-    """Supervises one run. `result` is called once."""
+    """Supervises one run. Call `result` once."""
 
     def __init__(
         self,
@@ -72,7 +69,7 @@ class Supervisor:
         self._timed_out = False
 
     async def result(self) -> RunResult:
-        """Feed and read until the exit, then pull the files out."""
+        """Supervise until the exit, then extract the files. Return the result."""
         output = Output(self._on_log, capture=self._plan.capture_output)
         with self._preparation.phase("run"):
             state, duration = await self._supervise(output)
@@ -98,13 +95,13 @@ class Supervisor:
         )
 
     async def _supervise(self, output: Output) -> tuple[ContainerState, float]:
-        """Feed, read, enforce the time-out, until the exit is told, the output ended, and all of it delivered."""
+        """Write, read, and enforce the time-out until the container has exited and all output is delivered."""
         attached = self._container.attached
         async with open_bare_nursery() as readers:
             if attached is not None:
                 readers.start_soon(protected, self._read, output, attached)
                 if self._on_log is not None:
-                    # Not protected from Ctrl-C: the callback is the caller's code, and may never return.
+                    # Not protected from Ctrl-C: the callback is the caller's code and may never return.
                     readers.start_soon(output.deliver, self._on_log)
             async with open_bare_nursery() as watchers:
                 watchers.start_soon(protected, self._watch)
@@ -113,22 +110,22 @@ class Supervisor:
                 state = await self._exit(output)
                 duration = time.monotonic() - self._container.since
                 self.execution.set_exited()
-                watchers.cancel_scope.cancel()  # Nobody is left to kill, nor to read an input.
+                watchers.cancel_scope.cancel()  # Nothing is left to kill or to read the input.
         return state, duration
 
     async def _exit(self, output: Output) -> ContainerState:
-        """Wait for the exit, and see how it came about.
+        """Wait for the exit, and return the container's state.
 
-        Whether it was for its memory, the exit code cannot tell: 137 is any SIGKILL, and a child may have been killed
-        where the process was not.
+        The state tells what the exit code cannot: 137 is any SIGKILL, and the kernel may have killed a child for its
+        memory.
 
-        Where there is output, not before its end: a second connection for as long as the run lives would be twice the
-        descriptors and memory of a process that holds hundreds of runs.
+        With output, wait for its end first: a second connection for the life of the run would double the descriptors
+        and memory of a process that holds hundreds of runs.
         """
         if self._container.attached is not None:
             await output.exit_is_due.wait()
-            # The daemon ends the output while it deals with the exit, and an inspect has to wait until it has (seen 80
-            # times of 80 on 20.10): mostly that is all. A process may have closed its output and live on.
+            # The daemon ends the output while it handles the exit, and an inspect blocks until it has (80 times of 80
+            # on 20.10), so one call is enough. A process that closes its output and lives on needs the wait below.
             if output.ended:
                 state = await self._state()
                 if state.status == "exited" and not state.error:
@@ -155,11 +152,11 @@ class Supervisor:
             await output.read(attached)
 
     async def _watch(self) -> None:
-        """Kill at the time-out or at `Execution.cancel`, and give up where no exit follows."""
+        """Kill the container at its time-out or at `Execution.cancel`. Raise if it does not exit then."""
         with trio.move_on_after(self._plan.timeout) as scope:
             await self.execution.wait_cancel_requested()
-        # Shielded: the daemon answers after the exit, which ends this task; and only the answer tells whether it was
-        # this kill that made the container exit.
+        # Shielded: the daemon responds after the exit, which cancels this task, and only the response tells whether
+        # this kill made the container exit.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_TIMEOUT):
             if await self.execution.kill("SIGKILL"):
                 self._timed_out = scope.cancelled_caught
@@ -176,19 +173,18 @@ class Supervisor:
                     run_id=self._preparation.id,
                     max_bytes=self._sandbox.max_extract_bytes,
                 )
-                extracted.append(done)  # One by one: a cancellation keeps what has landed.
+                extracted.append(done)  # One by one: a cancellation keeps what was extracted.
 
     def _mapped(self, operation: str) -> AbstractContextManager[None]:
         return mapped_errors(LightRunnerErrorCode.RUN_FAILED, operation, container_id=self._container.id)
 
 
 async def _feed(attached: AttachedStream, parts: Sequence[bytes]) -> None:
-    """Write to stdin, then end of file."""
+    """Write to stdin, then close it."""
     try:
         for part in parts:
             await attached.send_all(part)
         attached.send_eof()
     except EngineUnreachable:
-        # The container does not read on: it closed its stdin, or exited. If it is the daemon that is gone, the reader
-        # and the wait say so.
+        # The container has closed its stdin or exited. If the daemon is gone, the reader and the wait raise.
         return

@@ -1,4 +1,4 @@
-"""Warm pools: started containers, each of which waits for its one run."""
+"""Warm pools: started containers, each waiting for one run."""
 
 import secrets
 import time
@@ -34,11 +34,11 @@ from lightrunner.runs.supervise import StartedContainer, Supervisor, start_conta
 
 
 class WarmContainer(NamedTuple):
-    """A container at its gate.
+    """A started container whose gate waits for a command.
 
     Attributes:
-        pause container: has its network, where that is prepared.
-        watched: streams that say nothing while it waits: its own, and its pause container's.
+        pause_container: holds its network; None without a prepared one.
+        watched: streams that stay silent while it waits: its own, and its pause container's.
         streams: closes its connections.
     """
 
@@ -51,10 +51,10 @@ class WarmContainer(NamedTuple):
 
 
 class WarmPool:
-    """Runs requests in containers that are there already. `DockerRunner.warm` makes it.
+    """Runs requests in containers that have already started. `DockerRunner.warm` creates it.
 
-    Each container is used once. It is what a cold run's container would be: same image, network, workdir, limits and
-    capabilities; stdin carries only the run's input, and env only its environment.
+    Each container is used once, and is like a cold run's: same image, network, workdir, limits and capabilities. Its
+    program sees only the run's input on stdin, and only the run's environment.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class WarmPool:
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["WarmPool"]:
-        """The pool's block: full at its beginning, nothing left at its end.
+        """Open the pool: full at the block's beginning, empty at its end.
 
-        It waits for the runs under way; left by an exception or a cancellation it aborts them.
+        The end waits for runs in progress. An exception or a cancellation aborts them.
         """
-        # Without a network there is so little to tear down that a pause container gains nothing.
+        # Without a network there is so little to destroy that a pause container gains nothing.
         network, runtime = self._template.network, self._sandbox.runtime
         self._can_prepare = network != "none" and await can_prepare(self._engine, runtime)
         async with self._pool.open():
@@ -102,13 +102,13 @@ class WarmPool:
         on_log: LogCallback | None = None,
         task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
     ) -> RunResult:
-        """Run one request, as `DockerRunner.run` does, in a container that waits for it.
+        """Run one request as `DockerRunner.run` does, but in a started container.
 
-        Its image, setup steps, network, workdir and platform have to be the template's. The time-out counts from the
-        dispatch. Where no container is ready it waits for one.
+        Its image, setup steps, network, workdir and platform must be the template's. The time-out counts from the
+        dispatch. If no container is ready, wait for one.
 
         Raises:
-            LightRunnerError: as `DockerRunner.run`; INVALID_REQUEST also where the request differs from the template.
+            LightRunnerError: as `DockerRunner.run`. INVALID_REQUEST also if the request differs from the template.
         """
         with invalid_request():
             plan = check_request(request)
@@ -129,9 +129,9 @@ class WarmPool:
         outcome: RunResult | Exception | None = None
         supervisor: Supervisor | None = None
         try:
-            # From here on the connections are the run's: where the pool is torn down, only one task may close them.
+            # From here on the run owns the connections: if the pool closes, only one task may close them.
             async with warm.streams.pop_all():
-                warm.preparation.timings = Timings()  # What it took to make it ready is not this run's.
+                warm.preparation.timings = Timings()  # The time to make it ready is not the run's.
                 opening = dispatch_script(
                     _command(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
                 )
@@ -194,8 +194,8 @@ class WarmPool:
         )
         preparation = Preparation(self._engine, self._networks, plan, self._sandbox, on_progress=None)
         image = await preparation.ensure_image()
-        # A result waits for the teardown of its network namespace, unless somebody else holds that: 105 and 62 ms. But
-        # two containers take longer to make than one, which who waits for this one would wait for.
+        # With a pause container the exit does not wait for the network namespace's destruction: 62 ms to the result
+        # instead of 105. But two containers take longer to make than one, so not while a run waits for this one.
         pause_container = None
         if self._can_prepare and not self._pool.has_waiters:
             pause_container = await self._networks.pause_containers.make(plan.network)
@@ -209,7 +209,7 @@ class WarmPool:
                 assert started.attached is not None
                 await _wait_at_gate(started.attached, nonce, container_id)
                 watched = [started.attached]
-                # A second attempt has a network of its own.
+                # After a second attempt the container has its own network.
                 if pause_container is not None and preparation.pause_container is pause_container:
                     attach = self._engine.container_attach(pause_container.container_id)
                     with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach"):
@@ -219,7 +219,7 @@ class WarmPool:
 
         is_ready = False
         try:
-            # Not one of a block of prepared networks, which may end before the pool and would wait for it.
+            # Not from a block of prepared networks: the block may end before the pool, and would wait for it.
             if pause_container is not None:
                 allocation = joined(pause_container)
             else:
@@ -245,7 +245,7 @@ class WarmPool:
 
 
 async def _wait_at_gate(attached: AttachedStream, nonce: str, container_id: str) -> None:
-    """Until the shell has said that it is there. What it says is no run's output, nor is what it complains of."""
+    """Wait until the gate has printed the nonce. Its output, stderr included, belongs to no run."""
     expected, said = f"{nonce}\n".encode(), b""
     with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_attach", container_id=container_id):
         with trio.move_on_after(CREATE_TIMEOUT):
@@ -277,7 +277,7 @@ def _shell_error(why: str, container_id: str) -> LightRunnerError:
 
 
 def _is_waiting(warm: WarmContainer) -> bool:
-    # Whatever there is to read is an end: the container's, or its pause container's, with which its network is gone.
+    # Readable means ended: the container, or its pause container, whose end takes the network with it.
     return not any(stream.is_readable() for stream in warm.watched)
 
 

@@ -78,13 +78,15 @@ class SshForward:
         try:
             # Shielded: a process that has started must be known here, to be ended.
             with log.open("wb") as stderr, trio.CancelScope(shield=True):
-                process = self._process = await trio.lowlevel.open_process(
+                self._process = await trio.lowlevel.open_process(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,
                     start_new_session=True,  # Ctrl-C is for the caller, who then ends runs over this connection.
                 )
+            process = self._process
+            assert process is not None
             with trio.move_on_after(_START_TIMEOUT):
                 while process.poll() is None and not is_ready:
                     await trio.sleep(_POLL)

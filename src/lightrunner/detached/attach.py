@@ -1,6 +1,6 @@
 """Attach to a detached run, from any process of the host: wait for it, deliver its log, finish it.
 
-Whoever sees the exit first finishes the run (`lightrunner.detached.finish`); the others read the result from its state
+The first process to see the exit finishes the run (`lightrunner.detached.finish`); others read the result from its state
 file.
 """
 
@@ -23,15 +23,15 @@ from .logs import whole_log
 from .state import RunState, from_stored, reading_logs
 
 _START_POLL = 0.1
-"""Seconds between two looks at a container whose start is still to come, in another process."""
+"""Seconds between two inspects of a container that another process is about to start."""
 
 
 async def attach(
     engine: EngineClient, run_id: str, *, on_log: LogCallback | None, task_status: StartedStatus
 ) -> RunResult:
-    """Wait for a detached run, finish it, and return its result; a finished one answers from its file.
+    """Wait for a detached run, finish it, and return its result. For a finished run, read the result from its file.
 
-    Cancelling this leaves the run alone: it goes on, and can be attached to again.
+    Cancelling this does not affect the run, which can be attached to again.
 
     Raises:
         LightRunnerError: RUN_NOT_FOUND: no such run. RUN_FAILED: it has no exit code, or the daemon failed.
@@ -56,21 +56,21 @@ async def attach(
 
 
 class DetachedExecution(Execution):
-    """The handle of a run that was attached to. Whoever finishes it has to know why it ended: that is written first."""
+    """The handle of a detached run. It records why a run ends before it kills, for the process that finishes it."""
 
     def __init__(self, engine: EngineClient, state: RunState) -> None:
         super().__init__(engine, state.id, state.container)
 
     async def kill_as_cancelled(self, signal: str) -> bool:
-        """As in an attached run, with a note in the state."""
+        """Send a signal for `cancel` or `stop`, with a note in the state file."""
         return await kill_with_note(self, signal, cancelled=True)
 
 
 async def _live_on(
     engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None, task_status: StartedStatus
 ) -> None:
-    """Be there until the container has exited, if it was ever started."""
-    # The log is claimed before the last look at the state: whoever finishes the run meanwhile leaves it alone.
+    """Wait until the container has exited, if it was started."""
+    # Claim the log before the last look at the state: a process that finishes the run then keeps the log.
     async with reading_logs(execution.id) if on_log is not None else nullcontext():
         has_started = await _has_started(engine, execution.id)
         task_status.started(execution)
@@ -79,7 +79,7 @@ async def _live_on(
 
 
 async def _has_started(engine: EngineClient, run_id: str) -> bool:
-    """Wait until the run's container was started, by a process that is about to; False where that will not happen."""
+    """Wait until another process has started the container. Return False if none will."""
     while True:
         state = await read_run(run_id)
         if state.finished:
@@ -94,7 +94,7 @@ async def _has_started(engine: EngineClient, run_id: str) -> bool:
 
 
 async def _watch_over(engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None) -> None:
-    """Wait for the exit, deliver the log from its start, enforce what is left of the time-out."""
+    """Wait for the exit, deliver the log from its start, and enforce the rest of the time-out."""
     output = Output(on_log, capture=False)
     async with open_bare_nursery() as readers:
         if on_log is not None:
@@ -114,17 +114,17 @@ async def _watch_over(engine: EngineClient, execution: DetachedExecution, on_log
 
 
 async def _read_log(engine: EngineClient, execution: Execution, output: Output) -> None:
-    """The log from its start and then live."""
+    """Read the log from its start, and follow it."""
     with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_logs", container_id=execution.container_id):
         try:
             async with whole_log(engine, execution.container_id) as log:
                 await output.read(log)
         except EngineNotFound:
-            output.end()  # Somebody has removed the container, and with it the log.
+            output.end()  # The container was removed, and its log with it.
 
 
 async def _enforce(execution: DetachedExecution) -> None:
-    """Kill at what is left of the time-out, or at `Execution.cancel`, and give up where no exit follows."""
+    """Kill the container at its time-out or at `Execution.cancel`. Raise if it does not exit then."""
     state = await read_run(execution.id)
     with trio.move_on_after(max(0.0, state.seconds_left())) as scope:
         await execution.wait_cancel_requested()

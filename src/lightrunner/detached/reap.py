@@ -1,7 +1,6 @@
 """Reap orphans: resources of runs whose process died, and detached runs that nobody attached to in time.
 
-Labels, state files and the daemon decide, never a guess: what cannot be judged stays. Safe to
-run in several processes at once.
+Labels, state files and the daemon decide what is an orphan; in doubt, it stays. Several processes may reap at once.
 """
 
 import json
@@ -35,7 +34,7 @@ _OF_ONE_RUN = {LightRunnerErrorCode.RUN_NOT_FOUND, LightRunnerErrorCode.STATE_FA
 
 
 def reap_age() -> float:
-    """Seconds: ``LIGHT_RUNNER_REAP_AGE_MS``, by default 5 minutes, and also where that is no number from 0 up."""
+    """Return ``LIGHT_RUNNER_REAP_AGE_MS`` in seconds; 5 minutes if it is unset, negative or not a number."""
     try:
         age = float(os.environ.get(limits.REAP_AGE_VARIABLE, "")) / 1000
     except ValueError:
@@ -44,7 +43,7 @@ def reap_age() -> float:
 
 
 async def reap(engine: EngineClient, age: float, *, dry_run: bool) -> ReapResult:
-    """Remove, or with `dry_run` list, what no living run needs.
+    """Remove the containers and volumes that no live run needs. With `dry_run`, only list them.
 
     Raises:
         LightRunnerError: RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
@@ -62,7 +61,7 @@ async def reap(engine: EngineClient, age: float, *, dry_run: bool) -> ReapResult
 
 
 async def reap_volumes(engine: EngineClient, age: float, *, dry_run: bool = False) -> tuple[str, ...]:
-    """Volumes of runs that have no container. (Those of the others go with their containers.)"""
+    """Remove, or list, the volumes of runs without a container. (Other volumes go with their container.)"""
     present = {_name(summary) for summary in await engine.container_list(all=True, filters=_RUNS)}
     removed: list[str] = []
     for volume in await engine.volume_list(filters=_RUNS):
@@ -72,15 +71,15 @@ async def reap_volumes(engine: EngineClient, age: float, *, dry_run: bool = Fals
             try:
                 await engine.volume_delete(volume.name)
             except EngineNotFound:
-                pass  # Another reaper was faster.
+                pass  # Another reaper has removed it.
             except EngineConflict:
-                continue  # A container of somebody else uses it.
+                continue  # A foreign container uses it.
         removed.append(volume.name)
     return tuple(removed)
 
 
 async def reconcile_states(engine: EngineClient) -> int:
-    """Finish the states of runs whose container is gone, or never came; how many there were."""
+    """Finish the state files of runs that have no container. Return how many there were."""
     changed = 0
     for state in await trio.to_thread.run_sync(list_states):
         if not state.finished and not _is_elsewhere(state) and await _is_lost(engine, state):
@@ -89,7 +88,7 @@ async def reconcile_states(engine: EngineClient) -> int:
 
 
 def _is_elsewhere(state: RunState) -> bool:
-    """Whether another host's process keeps its states in the same folder: its daemon is another one as well."""
+    """Return whether a process of another host, with another daemon, keeps its states in the same folder."""
     owner = parse_owner(state.owner)
     return owner is not None and is_dead(owner) is None
 
@@ -103,7 +102,7 @@ async def _is_lost(engine: EngineClient, state: RunState) -> bool:
 
 
 async def _reap_or_log(engine: EngineClient, summary: ContainerSummary, age: float, *, dry_run: bool) -> bool:
-    """As `_reap_container`; a run whose state cannot be written just now does not keep the others from their end."""
+    """Call `_reap_container`. If a run's state cannot be written, log it, and go on with other runs."""
     try:
         return await _reap_container(engine, summary, age, dry_run=dry_run)
     except LightRunnerError as error:
@@ -114,7 +113,7 @@ async def _reap_or_log(engine: EngineClient, summary: ContainerSummary, age: flo
 
 
 async def _reap_container(engine: EngineClient, summary: ContainerSummary, age: float, *, dry_run: bool) -> bool:
-    """Whether it was an orphan; it is gone then, unless this is a dry run."""
+    """Return whether the container is an orphan. Remove it then, unless this is a dry run."""
     labels = summary.labels or {}
     run_id = labels[limits.LABEL_RUN_ID]
     try:

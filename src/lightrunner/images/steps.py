@@ -1,8 +1,8 @@
 """Bake setup steps into a cached image with the classic builder, or find it by its tag.
 
-The Dockerfile is made in memory and sent as a tar archive; there is no BuildKit session and no file on disk. The
-builder sets the tag as its last act: a build that fails, is cancelled or loses its daemon leaves none. Cutting the
-connection is what cancels a build; the daemon then kills and removes the container of the step that runs.
+The Dockerfile is made in memory and sent as a tar archive, without a BuildKit session or a file on disk. The builder
+sets the tag last: a build that fails, is cancelled or loses its daemon leaves none. Closing the connection cancels a
+build; the daemon then kills and removes the running step's container.
 """
 
 import io
@@ -26,20 +26,20 @@ from .cache_usage import record_use
 from .pull import ensure_image, progress_of
 
 _BUILDERS_OWN = re.compile(r"(?: ---> .*|Removing intermediate container [0-9a-f]+)\n")
-"""What the builder says of itself, each in a message of its own, and so "Step 2/4 : …"; the rest the steps say."""
+"""The builder's own messages, beside "Step 2/4 : …". All others are the steps' output."""
 _STDERR = re.compile("\x1b\\[91m(.*)\x1b\\[0m", re.DOTALL)
-"""A message with what a step wrote to stderr: the builder makes it red."""
+"""A message with a step's stderr, which the builder colours red."""
 
-_SHOWN_CHARACTERS = 200  # Of a step, which may have 64 KiB.
+_SHOWN_CHARACTERS = 200  # How much of a step an error shows. A step may have 64 KiB.
 
 _locks: trio.lowlevel.RunVar[dict[tuple[str, str], trio.Lock]] = trio.lowlevel.RunVar("lightrunner-builds")
-"""One lock for each daemon and tag, for all runners of this event loop: the second request waits for the first."""
+"""A lock per daemon and tag, shared by all runners of the event loop: a second request waits for the first build."""
 
 
 async def ensure_run_image(
     engine: EngineClient, plan: RunPlan, build_timeout: float, on_progress: ProgressCallback | None
 ) -> tuple[str, ImageInspectResponse]:
-    """What the run starts from: its image, or the cache image of its setup steps; the reference and its inspect.
+    """Pull the image or build its setup steps, unless the daemon has them. Return the image's reference and inspect.
 
     Raises:
         LightRunnerError: IMAGE_PULL_FAILED or BUILD_FAILED.
@@ -73,7 +73,7 @@ async def _build_lock(engine: EngineClient, tag: str) -> AsyncGenerator[None]:
         async with lock:
             yield
     finally:
-        if not lock.locked():  # It would have been handed on to one who waits.
+        if not lock.locked():  # A lock with a waiter would be locked: release hands it over.
             locks.pop(key, None)
 
 
@@ -102,17 +102,17 @@ async def _build(
 
 
 class _BuildLog:
-    """What the builder says: line by line to the callback, and its end kept for an error."""
+    """Passes the builder's messages to the callback line by line, and keeps the last output for an error."""
 
     def __init__(self, steps: tuple[str, ...], on_progress: ProgressCallback | None) -> None:
         self._steps = steps
         self._on_progress = on_progress
         self._lines = {"stdout": LineSplitter(), "stderr": LineSplitter()}
-        self._running = -1  # The index of the step that runs.
+        self._running = -1  # The index of the running step.
         self._tail = b""
 
     def add(self, message: ProgressMessage) -> None:
-        """One message of the build's stream."""
+        """Add a message of the build's stream."""
         if not message.stream:
             if message.status and self._on_progress is not None:
                 self._on_progress(progress_of(message))
@@ -122,7 +122,7 @@ class _BuildLog:
             self._running += 1
             self._tail = b""
         if is_next_step or _BUILDERS_OWN.fullmatch(message.stream):
-            self.close()  # A step's last line may have had no newline.
+            self.close()  # The last line of a step may have no newline.
             self._report(self._lines["stdout"].feed(_bytes(message.stream)))
             return
         stderr = _STDERR.fullmatch(message.stream)
@@ -131,12 +131,12 @@ class _BuildLog:
         self._report(self._lines["stderr" if stderr else "stdout"].feed(text))
 
     def close(self) -> None:
-        """The stream has ended, or the step has: what was left without a newline is a line."""
+        """End the current lines: at the end of the stream or of a step."""
         for lines in self._lines.values():
             self._report(lines.close())
 
     def failure(self, reason: str) -> LightRunnerError:
-        """The error of a build that failed: the step that ran, what the builder says of it, the end of its output."""
+        """Return the error of a failed build: the running step, the builder's reason, the end of the step's output."""
         if self._running < 0:
             where = "before its first step"
         else:
@@ -168,7 +168,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _context(content: bytes) -> bytes:
-    """A build context with nothing but the Dockerfile."""
+    """Return a build context that holds only the Dockerfile."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         info = tarfile.TarInfo("Dockerfile")

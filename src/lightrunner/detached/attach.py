@@ -1,7 +1,7 @@
 """Attach to a detached run, from any process of the host: wait for it, deliver its log, finish it.
 
-The first process to see the exit finishes the run (`lightrunner.detached.finish`); others read the result from its state
-file.
+The first process to see the exit finishes the run (`lightrunner.detached.finish`); others read the result from its
+state file.
 """
 
 from contextlib import nullcontext

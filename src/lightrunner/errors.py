@@ -11,7 +11,7 @@ from .rules.violation import RuleViolation
 
 
 class LightRunnerErrorCode(enum.StrEnum):
-    """What went wrong: light-runner's codes, and further ones."""
+    """What went wrong: light-runner's codes and more."""
 
     DOCKER_UNREACHABLE = "DOCKER_UNREACHABLE"
     """The daemon cannot be reached, does not respond, or the connection was lost."""
@@ -85,15 +85,15 @@ class LightRunnerWarning(UserWarning):
 
 
 def warn_of_dropped_env(names: Sequence[str]) -> None:
-    """Warn of names dropped from `env`, at the line that awaits the run: the caller's caller."""
+    """Warn about names dropped from `env`. The warning shows the caller's caller: the line that awaits the run."""
     if names:
         shown = ", ".join(map(repr, names))
-        warnings.warn(f"env: dropped what is no POSIX name: {shown}", LightRunnerWarning, stacklevel=3)
+        warnings.warn(f"env: dropped names that POSIX does not allow: {shown}", LightRunnerWarning, stacklevel=3)
 
 
 @contextmanager
 def mapped_errors(code: LightRunnerErrorCode, docker_op: str, *, container_id: str | None = None) -> Generator[None]:
-    """Turn engine errors into `LightRunnerError`: DOCKER_UNREACHABLE for a lost daemon, else `code`."""
+    """Turn engine errors into `LightRunnerError`: DOCKER_UNREACHABLE for `EngineUnreachable`, otherwise `code`."""
     try:
         yield
     except EngineError as error:
@@ -104,7 +104,7 @@ def mapped_errors(code: LightRunnerErrorCode, docker_op: str, *, container_id: s
 
 @contextmanager
 def invalid_request() -> Generator[None]:
-    """Turn a broken rule into INVALID_REQUEST, or INVALID_RUN_STEP for a setup step."""
+    """Turn `RuleViolation` into INVALID_REQUEST, or INVALID_RUN_STEP for a setup step."""
     try:
         yield
     except StepViolation as error:

@@ -22,7 +22,7 @@ async def open_bare_nursery() -> AsyncGenerator[trio.Nursery]:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        # One level: a group that a callback raised is the callback's.
+        # Only one level is unwrapped: a group that a callback raised stays a group.
         failure, *others = sorted(group.exceptions, key=_urgency)
         for other in others:
             if not isinstance(other, trio.Cancelled):

@@ -1,6 +1,6 @@
-"""Check a request and a runner's options, before a byte is sent. Pure.
+"""Check a request and a runner's options before anything is sent. Pure.
 
-`check_options` and `check_request` return plans or raise `RuleViolation`.
+`check_request` returns a `RunPlan` and `check_options` a `Sandbox`. Both raise `RuleViolation` and nothing else.
 """
 
 import json
@@ -22,7 +22,7 @@ from .rules.violation import RuleViolation
 
 
 class Sandbox(NamedTuple):
-    """A runner's options in the engine's numbers."""
+    """A runner's checked options, in the units of the Engine API."""
 
     memory_bytes: int
     nano_cpus: int
@@ -34,7 +34,7 @@ class Sandbox(NamedTuple):
 
 
 class ExtractPlan(NamedTuple):
-    """One extract that may be tried, or its `rejection`. `source` is in the container, `target` on the host."""
+    """A checked `ExtractSpec`: `source` in the container, `target` on the host; or the `rejection` of a bad one."""
 
     spec: ExtractSpec
     source: str = ""
@@ -43,7 +43,7 @@ class ExtractPlan(NamedTuple):
 
 
 class RunPlan(NamedTuple):
-    """A request that was checked. `timeout` is in seconds, infinite for none; `input` is None without a stdin."""
+    """A checked request. `timeout` is in seconds, infinity for no limit; `input` is None without stdin."""
 
     image: ImageReference
     steps: tuple[str, ...]
@@ -62,11 +62,11 @@ class RunPlan(NamedTuple):
 
 
 def check_options(options: RunnerOptions) -> Sandbox:
-    """The options in the engine's numbers."""
+    """Check a runner's options, and convert them to the units of the Engine API."""
     limit = options.max_concurrent
     _check_tls(options.tls)
     if limit is not None and not isinstance(limit, trio.CapacityLimiter) and not _is_count(limit):
-        raise RuleViolation("max_concurrent", limit, "not a number from 1 up, nor a trio.CapacityLimiter")
+        raise RuleViolation("max_concurrent", limit, "not an int of at least 1, nor a trio.CapacityLimiter")
     return Sandbox(
         memory_bytes=sizes.parse_memory("memory", options.memory),
         nano_cpus=sizes.parse_cpus("cpus", options.cpus),
@@ -79,7 +79,7 @@ def check_options(options: RunnerOptions) -> Sandbox:
 
 
 def check_request(request: RunRequest) -> RunPlan:
-    """The request in the engine's terms. Whether `dir` exists is for its reader to find out."""
+    """Check a request, and convert it to the terms of the Engine API. `dir` is not read: the seed does that."""
     env, dropped = names.parse_env("env", request.env)
     workdir = names.parse_workdir("workdir", request.workdir)
     return RunPlan(
@@ -101,20 +101,22 @@ def check_request(request: RunRequest) -> RunPlan:
 
 
 def check_detachable(request: RunRequest) -> None:
-    """What a detached run cannot have: nobody is left to write its input, or to hold its output."""
+    """Refuse `input` and `capture_output`, which need a live caller, and extracts that a state file cannot hold."""
     if request.input is not None:
         raise RuleViolation("input", request.input, "a detached run has no stdin; put the input into dir")
     if request.capture_output:
-        raise RuleViolation("capture_output", request.capture_output, "a detached run's output comes with attach")
+        raise RuleViolation(
+            "capture_output", request.capture_output, "a detached run captures no output; pass on_log to attach"
+        )
     for at, entry in enumerate(request.extract):
-        # Both are written to a JSON file, which has no room for what is not text, nor for names that are not UTF-8.
+        # The state file is JSON, which holds neither bytes nor names that are not UTF-8.
         names.check_text(f"extract[{at}].from_", entry.from_)
         target = os.fspath(entry.to) if isinstance(entry.to, os.PathLike) else entry.to
         names.check_text(f"extract[{at}].to", target)
 
 
 def plan_extracts(value: object, workdir: str) -> tuple[ExtractPlan, ...]:
-    """Each entry as it may be tried, or with its rejection."""
+    """Check each `ExtractSpec`. One that breaks a rule becomes a rejection."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise RuleViolation("extract", value, "not a list of ExtractSpec")
     plans: list[ExtractPlan] = []
@@ -125,7 +127,7 @@ def plan_extracts(value: object, workdir: str) -> tuple[ExtractPlan, ...]:
             source = names.parse_extract_source("from_", spec.from_, workdir)
             target = names.parse_extract_target("to", spec.to)
         except RuleViolation as violation:
-            # A bad entry is reported where the others are. It never fails the run.
+            # A bad entry never fails the run: its result goes where the other results go.
             rejection = ExtractResult(from_=spec.from_, to=spec.to, status="error", error=str(violation))
             plans.append(ExtractPlan(spec, rejection=rejection))
         else:
@@ -136,7 +138,7 @@ def plan_extracts(value: object, workdir: str) -> tuple[ExtractPlan, ...]:
 def _entrypoint(value: object) -> str:
     text = names.check_text("entrypoint", value)
     if not text.strip():
-        raise RuleViolation("entrypoint", value, "is empty; leave it out for the image's own")
+        raise RuleViolation("entrypoint", value, "is empty; omit it to run the image's own command")
     return text
 
 
@@ -156,11 +158,11 @@ def _flag(field: str, value: object) -> bool:
 
 
 def _input(value: object) -> bytes | None:
-    """JSON, or the bytes themselves."""
+    """Encode the input as JSON. Bytes stay as they are."""
     if value is None or isinstance(value, bytes):
         return value
     if isinstance(value, (bytearray, memoryview)):
-        return bytes(cast("bytearray", value))  # A copy: the caller may change its own while the run goes on.
+        return bytes(cast("bytearray", value))  # Copied: the caller may change its buffer during the run.
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError

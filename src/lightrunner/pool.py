@@ -1,7 +1,8 @@
 """A pool of single-use items: each is taken once, never given back, and replaced by a new one.
 
-Making one competes for the machine with the run that has just taken one (81 against 51 ms to that run's result, in a
-prototype). So the refill waits: for that run's end, at the latest `delay` seconds, and not at all while somebody waits.
+A refill competes for the machine with the run that has just taken an item: in a prototype that run took 81 ms to its
+result instead of 51. A refill therefore waits for the end of that run, or for `delay` seconds if the run takes longer.
+It does not wait if a caller is waiting for an item.
 """
 
 import logging
@@ -19,14 +20,20 @@ from .rules.limits import CLOSE_TIMEOUT
 
 _log = logging.getLogger("lightrunner")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-"""Seconds between attempts to make one, doubled each time: the daemon may be gone for a while."""
+"""Seconds between attempts to make an item, doubled after each failure: the daemon may be down for a while."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class PoolSize(NamedTuple):
-    """How many are kept ready: `minimum`, up to `maximum` after callers had to wait, one less after `idle` seconds."""
+    """How many items to keep ready.
+
+    Attributes:
+        minimum: the number at first, and the least.
+        maximum: the most: each caller that has to wait raises the number by one.
+        idle: seconds without a `take` after which the number falls by one.
+    """
 
     minimum: int
     maximum: int
@@ -34,7 +41,7 @@ class PoolSize(NamedTuple):
 
 
 class _Waiter(Generic[T]):
-    """A caller for whom no item was ready, and what it gets."""
+    """A caller that waits for an item, and the outcome of its wait."""
 
     def __init__(self) -> None:
         self.served = trio.Event()
@@ -51,9 +58,9 @@ class SingleUsePool(Generic[T]):
     Args:
         make: makes an item, or raises `LightRunnerError`.
         discard: removes an item, used or not.
-        is_usable: tells whether a ready item still is.
-        size: how many are ready.
-        delay: seconds from a `take` to its refill, at the latest.
+        is_usable: tells whether a ready item is still usable.
+        size: how many items to keep ready.
+        delay: seconds from a `take` to its refill, at most.
     """
 
     def __init__(
@@ -74,9 +81,9 @@ class SingleUsePool(Generic[T]):
         self._ready: deque[T] = deque()
         self._in_use: list[T] = []
         self._waiters: deque[_Waiter[T]] = deque()  # First come, first served.
-        self._coming = 0  # Refills under way: those that pause, and those that are being made.
-        self._pauses: deque[trio.Event] = deque()  # Setting one ends the pause of a refill.
-        self._quiet_since = -math.inf
+        self._refills = 0  # Refills in progress, pausing ones included.
+        self._pauses: deque[trio.Event] = deque()  # One per pausing refill. Setting it ends the pause.
+        self._idle_since = -math.inf
         self._is_failing = False
         self._is_open = False
         self._closed = trio.Event()
@@ -90,7 +97,7 @@ class SingleUsePool(Generic[T]):
         An exception or a cancellation ends the block at once: the items in use are discarded as well.
         """
         async with open_bare_nursery() as nursery:
-            await nursery.start(self._live)
+            await nursery.start(self._run)
             yield
             self._close()
 
@@ -100,18 +107,18 @@ class SingleUsePool(Generic[T]):
         return bool(self._waiters)
 
     def take_nowait(self) -> T | None:
-        """Take a ready item, for good; None if there is none."""
+        """Take a ready item; None if there is none."""
         while self._is_open and self._ready:
             item = self._ready.popleft()
             if self._is_usable(item):
                 self._hand_out(item)
                 return item
-            self._throw_away(item)
-            self._order(at_once=True)
+            self._start_discard(item)
+            self._start_refill(at_once=True)
         return None
 
     async def take(self) -> T:
-        """Take an item, for good, as soon as one is ready.
+        """Take an item; wait until one is ready.
 
         Raises:
             LightRunnerError: no item can be made, or the pool was closed.
@@ -123,7 +130,7 @@ class SingleUsePool(Generic[T]):
             raise _closed_error()
         waiter = _Waiter[T]()
         self._waiters.append(waiter)
-        self._hurry()
+        self._grow()
         try:
             await waiter.served.wait()
         finally:
@@ -136,11 +143,11 @@ class SingleUsePool(Generic[T]):
         return waiter.outcome
 
     def discard_used(self, item: T) -> None:
-        """Discard an item after its use, in a task of the pool, while the caller goes on."""
-        if item not in self._in_use:  # The pool was torn down meanwhile, and has discarded it.
+        """Discard an item after its use, in a task of the pool. Returns at once."""
+        if item not in self._in_use:  # The pool was closed meanwhile, and has discarded the item.
             return
         self._in_use.remove(item)
-        self._throw_away(item)
+        self._start_discard(item)
         if self._pauses:
             self._pauses.popleft().set()
         self._changed.unpark_all()
@@ -148,23 +155,23 @@ class SingleUsePool(Generic[T]):
     # --- the pool's own tasks ------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
-    async def _live(self, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         async with open_bare_nursery() as self._nursery:
             try:
                 async with open_bare_nursery() as first:
                     for _ in range(self._size.minimum):
-                        first.start_soon(protected, self._add_first)
+                        first.start_soon(protected, self._fill_one)
                 self._is_open = True
-                self._quiet_since = trio.current_time()
+                self._idle_since = trio.current_time()
                 task_status.started()
-                await self._shrink_while_quiet()
+                await self._shrink_while_idle()
                 while self._in_use or self._waiters:
                     await self._changed.park()
             finally:
                 self._close()
                 self._fail_waiters(_closed_error())
                 for item in (*self._ready, *self._in_use):
-                    self._throw_away(item)
+                    self._start_discard(item)
                 self._ready.clear()
                 self._in_use.clear()
                 self._nursery.cancel_scope.cancel()
@@ -173,40 +180,40 @@ class SingleUsePool(Generic[T]):
         self._is_open = False
         self._closed.set()
 
-    async def _add_first(self) -> None:
+    async def _fill_one(self) -> None:
         self._ready.append(await self._make())
 
-    def _order(self, *, at_once: bool) -> None:
-        """One more, after the pause for which a refill waits or at once."""
-        self._coming += 1  # Here and not in the task, which starts later: until then others count as well.
+    def _start_refill(self, *, at_once: bool) -> None:
+        """Start a task that makes one more item, at once or after a pause."""
+        self._refills += 1  # Not in the task, which starts later: other callers count refills before that.
         pause = trio.Event()
         if at_once:
             pause.set()
         else:
             self._pauses.append(pause)
-        self._spawn(self._add, pause)
+        self._spawn(self._refill, pause)
 
-    async def _add(self, pause: trio.Event) -> None:
+    async def _refill(self, pause: trio.Event) -> None:
         try:
             with trio.move_on_after(self._delay):
                 await pause.wait()
             if pause in self._pauses:
                 self._pauses.remove(pause)
-            item = await self._make_at_last()
+            item = await self._make_with_retries()
         finally:
-            self._coming -= 1
+            self._refills -= 1
         if item is not None:
-            self._put(item)
+            self._serve_or_keep(item)
 
-    async def _make_at_last(self) -> T | None:
-        """Make one, however often it takes, as long as it is needed. Whoever waits meanwhile gets the error."""
+    async def _make_with_retries(self) -> T | None:
+        """Make an item, and retry while the pool needs it. Waiting callers get the error of each failure."""
         pause = _FIRST_PAUSE
-        while len(self._ready) + self._coming <= self._target + len(self._waiters):
+        while len(self._ready) + self._refills <= self._target + len(self._waiters):
             try:
                 item = await self._make()
             except LightRunnerError as error:
                 if not self._is_failing:
-                    _log.warning("nothing can be kept ready: %s", error)
+                    _log.warning("the pool could not make an item and keeps trying: %s", error)
                 self._is_failing = True
                 self._fail_waiters(error)
                 await trio.sleep(pause)
@@ -216,36 +223,36 @@ class SingleUsePool(Generic[T]):
                 return item
         return None
 
-    def _put(self, item: T) -> None:
-        """Give it to who has waited longest, or keep it ready."""
+    def _serve_or_keep(self, item: T) -> None:
+        """Give the item to the caller that has waited longest, or keep it ready."""
         if self._waiters:
             self._waiters.popleft().serve(item)
             self._hand_out(item)
         elif self._is_open:
             self._ready.append(item)
             self._trim()
-        else:  # It was finished when its cancellation was on its way.
-            self._throw_away(item)
+        else:  # The pool was closed after the item was made.
+            self._start_discard(item)
 
     def _hand_out(self, item: T) -> None:
-        self._quiet_since = trio.current_time()
+        self._idle_since = trio.current_time()
         self._in_use.append(item)
-        if self._is_open and len(self._ready) + self._coming < self._target:
-            self._order(at_once=False)
+        if self._is_open and len(self._ready) + self._refills < self._target:
+            self._start_refill(at_once=False)
 
-    def _hurry(self) -> None:
-        """Somebody waits: one refill more is due at once, and one more is kept from now on."""
-        if self._coming - len(self._pauses) < len(self._waiters):
+    def _grow(self) -> None:
+        """Make an item for a new waiter at once, and keep one more ready from then on."""
+        if self._refills - len(self._pauses) < len(self._waiters):
             if self._target < self._size.maximum:
                 self._target += 1
             if self._pauses:
                 self._pauses.popleft().set()
             else:
-                self._order(at_once=True)
+                self._start_refill(at_once=True)
 
     def _fail_waiters(self, error: LightRunnerError) -> None:
         while self._waiters:
-            # A copy for each: a traceback belongs to one task.
+            # One copy per waiter: each task adds its own traceback.
             copy = LightRunnerError(
                 error.code, error.message, docker_op=error.docker_op, container_id=error.container_id
             )
@@ -253,25 +260,25 @@ class SingleUsePool(Generic[T]):
             self._waiters.popleft().serve(copy)
         self._changed.unpark_all()
 
-    async def _shrink_while_quiet(self) -> None:
-        """Give one up after each idle time, until the pool is closed."""
+    async def _shrink_while_idle(self) -> None:
+        """Discard one item after each idle time, until the pool is closed."""
         while not self._closed.is_set():
-            with trio.move_on_at(self._quiet_since + self._size.idle):
+            with trio.move_on_at(self._idle_since + self._size.idle):
                 await self._closed.wait()
             now = trio.current_time()
-            if now >= self._quiet_since + self._size.idle:
-                self._quiet_since = now
+            if now >= self._idle_since + self._size.idle:
+                self._idle_since = now
                 self._target = max(self._size.minimum, self._target - 1)
                 self._trim()
 
     def _trim(self) -> None:
         while len(self._ready) > self._target:
-            self._throw_away(self._ready.popleft())
+            self._start_discard(self._ready.popleft())
 
-    def _throw_away(self, item: T) -> None:
-        self._spawn(self._discard_at_last, item)
+    def _start_discard(self, item: T) -> None:
+        self._spawn(self._discard_shielded, item)
 
-    async def _discard_at_last(self, item: T) -> None:
+    async def _discard_shielded(self, item: T) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
             await self._discard(item)
 

@@ -83,7 +83,8 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
         build_timeout: seconds for building the setup steps, pulls excluded; None: no limit.
         host: the daemon: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host``; None: ``LIGHT_RUNNER_HOST``,
             ``DOCKER_HOST``, the Docker CLI's current context, or the usual sockets.
-        tls: for a TCP address; None: ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``, or the context, tell.
+        tls: the TLS context for a TCP address; None: as ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``, or the Docker
+            CLI's context, say.
     """
 
     memory: str | int = DEFAULT_MEMORY

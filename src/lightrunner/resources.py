@@ -22,22 +22,22 @@ _last_removal: trio.lowlevel.RunVar[float] = trio.lowlevel.RunVar("lightrunner-l
 
 
 async def shielded_create(operation: str, create: Callable[[], Awaitable[T]]) -> T:
-    """Create something, shielded: the daemon completes a create that is cut off, possibly after its removal.
+    """Call `create`, shielded: the daemon completes a create that is cut off, and might do so after the removal.
 
     Raises:
         LightRunnerError: CONTAINER_START_FAILED: no response within `CREATE_TIMEOUT`.
     """
-    answers: list[T] = []
+    responses: list[T] = []
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_TIMEOUT):
-        answers.append(await create())
+        responses.append(await create())
     await trio.lowlevel.checkpoint_if_cancelled()
-    if not answers:
+    if not responses:
         raise LightRunnerError(
             LightRunnerErrorCode.CONTAINER_START_FAILED,
-            f"{operation}: no answer within {CREATE_TIMEOUT:g} s",
+            f"{operation}: the daemon did not respond within {CREATE_TIMEOUT:g} s",
             docker_op=operation,
         )
-    return answers[0]
+    return responses[0]
 
 
 async def remove_run(engine: EngineClient, run_id: str) -> bool:
@@ -47,7 +47,7 @@ async def remove_run(engine: EngineClient, run_id: str) -> bool:
     while removals of other runs succeed: 500 runs that were cancelled at once took 40 s.
 
     Returns:
-        Whether nothing is left. If not, the logger ``lightrunner`` gets an error with the names.
+        Whether both are gone. If not, the logger ``lightrunner`` gets an error with their name.
     """
     name = NAME_PREFIX + run_id
     failures: list[EngineError] = []
@@ -61,7 +61,7 @@ async def remove_run(engine: EngineClient, run_id: str) -> bool:
                 return True
         if not scope.cancelled_caught or _last_removal.get() < begin:
             break
-    reason = failures[-1] if failures else "no answer"
+    reason = failures[-1] if failures else "the daemon did not respond"
     waited = f" within {CLEANUP_TIMEOUT:g} s" if scope.cancelled_caught else ""
     _log.error("container and volume %s could not be removed%s: %s", name, waited, reason)
     return False

@@ -21,7 +21,7 @@ class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
         status: ``ok``; ``missing``: the container has no such path; ``error``: see `error`. A missing or failed entry
             leaves nothing in `to`.
         bytes: the size of the archive, headers included; None without one.
-        skipped: how many links, devices and pipes were skipped.
+        skipped: the number of links, devices and pipes that were skipped.
         error: the reason, if `status` is ``error``.
     """
 
@@ -74,7 +74,8 @@ class Timings(msgspec.Struct, kw_only=True):
     """Seconds that each phase of a run took; 0.0 for a phase that did not happen.
 
     Attributes:
-        image: pulling the image and building the setup steps. (Inspecting a present image overlaps with `create`.)
+        image: pulling the image and building the setup steps. Inspecting an image that the daemon has counts towards
+            `create`, with which it overlaps.
         network: finding or creating the isolated network, once per runner.
         create: creating the container and its volume.
         seed: copying `dir` in.

@@ -224,12 +224,12 @@ class DockerRunner:
         return await run_in_child(partial(reap, self._engine, reap_age(), dry_run=dry_run))
 
     async def cleanup_orphan_states(self) -> int:
-        """Finish the state files of detached runs that have no container. Return how many there were."""
+        """Finish the state files of detached runs whose container is gone. Return their number."""
         self._check_open()
         return await run_in_child(reconcile_states, self._engine)
 
     async def cleanup_orphan_volumes(self) -> int:
-        """Remove the volumes of runs that have no container. Return how many there were."""
+        """Remove the volumes of runs whose container is gone. Return their number."""
         self._check_open()
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "volume_delete"):
             return len(await reap_volumes(self._engine, reap_age()))
@@ -256,8 +256,8 @@ class DockerRunner:
             idle_time: seconds without a run after which the pool shrinks by one, down to `size`.
 
         Raises:
-            LightRunnerError: INVALID_REQUEST, or as `run` before its start; CONTAINER_START_FAILED if the image has
-                no working sh.
+            LightRunnerError: INVALID_REQUEST: an argument breaks a rule. CONTAINER_START_FAILED: the image has no
+                working sh. Otherwise as `run` before the start.
         """
         self._check_open()
         with invalid_request():
@@ -281,7 +281,8 @@ class DockerRunner:
         made for it ahead of time and is removed with it. If none is ready, the run makes its own.
 
         Raises:
-            LightRunnerError: INVALID_REQUEST; CONTAINER_START_FAILED: they cannot be made.
+            LightRunnerError: INVALID_REQUEST: an argument breaks a rule. CONTAINER_START_FAILED: the daemon cannot make
+                the namespaces.
         """
         self._check_open()
         with invalid_request():
@@ -322,12 +323,12 @@ class DockerRunner:
 
     @asynccontextmanager
     async def _admitted(self) -> AsyncGenerator[None]:
-        async with self._under_way(), self._place():
+        async with self._under_way(), self._slot():
             yield
 
     @asynccontextmanager
     async def _under_way(self) -> AsyncGenerator[None]:
-        """Register a call that the end of the runner's block waits for, or aborts."""
+        """Register a call. The end of the runner's block waits for it, or aborts it."""
         with trio.CancelScope() as scope:
             self._active.add(scope)
             try:
@@ -336,11 +337,11 @@ class DockerRunner:
                 self._active.remove(scope)
                 self._idle.unpark_all()
         if scope.cancelled_caught:
-            raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run was over")
+            raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run ended")
 
     @asynccontextmanager
-    async def _place(self) -> AsyncGenerator[None]:
-        """Hold one of `max_concurrent` places, on behalf of the run and not of the task."""
+    async def _slot(self) -> AsyncGenerator[None]:
+        """Hold one of the `max_concurrent` slots. The run is the borrower, since one task may hold several."""
         if self._limiter is None:
             yield
             return

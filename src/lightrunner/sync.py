@@ -47,8 +47,8 @@ def run_sync(
 
 
 async def _until_sigterm(main: Callable[[], Awaitable[RunResult]]) -> RunResult:
-    """Cancel `main` at SIGTERM, wait for its clean-up, and exit as a terminated program does."""
-    # A handler other than the default is the program's own, and only the main thread can set one.
+    """Run `main`. On SIGTERM, cancel it, wait for its clean-up, and exit as a terminated program does."""
+    # A handler other than the default belongs to the program, and only the main thread can set one.
     is_ours = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) is signal.Handlers.SIG_DFL
@@ -60,7 +60,7 @@ async def _until_sigterm(main: Callable[[], Awaitable[RunResult]]) -> RunResult:
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             task_status.started()
             async for _ in signals:
-                # Further signals change nothing: the clean-up is bounded.
+                # Further signals have no effect: the clean-up is bounded.
                 scope.cancel()
 
     result: RunResult | None = None

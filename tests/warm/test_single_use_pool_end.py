@@ -54,7 +54,9 @@ async def test_it_is_tried_again_at_growing_intervals_and_logged_once(
         with caplog.at_level(logging.WARNING, "lightrunner"):
             await use(pool)
             await trio.sleep(60.0)
-        assert [record.getMessage() for record in caplog.records] == [f"nothing can be kept ready: {BROKEN}"]
+        assert [record.getMessage() for record in caplog.records] == [
+            f"the pool could not make an item and keeps trying: {BROKEN}"
+        ]
         begins = factory.attempts[1:]
         pauses = [late - early - MAKE - DISCARD for early, late in itertools.pairwise(begins)]
         assert pauses[:8] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])

@@ -1,6 +1,6 @@
 """One run, from its checked request to its removal.
 
-Start reading in run.py, which tells a cold run from top to bottom. prepare.py makes the container (container.py has the
-body of its create), supervise.py watches it to its end, output.py carries what it writes, and handle.py is the
-`Execution` that callers hold.
+Start reading in run.py, which has a cold run from top to bottom. prepare.py creates and seeds the container
+(container.py builds the body of the create call), supervise.py watches it until it exits, output.py delivers its
+output, and handle.py has `Execution`, the handle that callers hold.
 """

@@ -1,4 +1,4 @@
-"""The body of a container create: the sandbox with all its walls, from a checked request. Pure."""
+"""Build the body of a container create from a checked request, with all limits of the sandbox. Pure."""
 
 import json
 import math
@@ -26,17 +26,17 @@ def container_spec(
     state_dir: str | None = None,
     mount_at: str | None = "",
 ) -> wire.ContainerCreateRequest:
-    """The body of the container create: the sandbox with all its walls.
+    """Build the body of a container create.
 
     Args:
         plan: a checked request.
         sandbox: checked options.
         image: the reference that the container starts from.
-        run_id: names container and volume.
-        network_mode: an id or a name, or ``container:<id>``.
-        owner: the process, as `lightrunner.host.owner` writes it; empty: nobody's.
+        run_id: the run's id, part of the names of container and volume.
+        network_mode: a network's id or name, or ``container:<id>``.
+        owner: the process that owns the run, as `lightrunner.host.owner` writes it; empty: no owner label.
         targets: the host folders that extracts are staged in.
-        state_dir: of a detached run: the folder that its state is kept in.
+        state_dir: a detached run's state folder; None: the run is not detached.
         mount_at: the mount point of the run's volume; empty: the workdir; None: no volume.
     """
     labels = {limits.LABEL_RUN_ID: run_id}
@@ -46,7 +46,7 @@ def container_spec(
     if targets:
         labels[limits.LABEL_TARGETS] = json.dumps(targets)
     if state_dir is not None:
-        # Whoever finds the container without its state file has to know that it may outlive its owner, and how long.
+        # A reaper that has no state file of this run must know that it may outlive its owner, and for how long.
         labels[limits.LABEL_DETACHED] = "none" if math.isinf(plan.timeout) else repr(plan.timeout)
         labels[limits.LABEL_STATE_DIR] = quote(os.fsencode(state_dir))
     volume = wire.Mount(
@@ -69,7 +69,7 @@ def container_spec(
         attach_stdin=has_input,
         attach_stdout=True,
         attach_stderr=True,
-        # A disposable container has nobody to ask for its health, and a probe is a process in the sandbox.
+        # Nothing reads a disposable container's health, and a probe is one more process in the sandbox.
         healthcheck=wire.Healthcheck(test=["NONE"]),
         host_config=wire.HostConfig(
             mounts=[] if mount_at is None else [volume],
@@ -82,7 +82,7 @@ def container_spec(
             network_mode=network_mode,
             runtime="" if sandbox.runtime == limits.DEFAULT_RUNTIME else sandbox.runtime,
             device_requests=[] if sandbox.gpus is None else [_device_request(sandbox.gpus)],
-            # Attached output is read as it comes. json-file would keep it as well: 100 MB took 270 on disk.
+            # Attached output is read as it arrives. json-file would keep a copy: 270 MB on disk for 100 MB of output.
             log_config=wire.LogConfig(type="json-file", config=dict(limits.DETACHED_LOG_OPTIONS))
             if state_dir is not None
             else wire.LogConfig(type="none"),

@@ -84,7 +84,7 @@ class Execution:
         finally:
             self._stopping -= 1
         if was_sent:
-            # With a stop signal of its own in the image, another signal stays pending while the container is paused.
+            # If the image sets a stop signal, any other signal stays pending while the container is paused.
             await self.resume()
             with trio.move_on_after(grace):
                 await self._exited.wait()
@@ -197,9 +197,9 @@ def _refused_signal(signal: str) -> Generator[None]:
 
 def _check_stop(signal: object, grace: object) -> None:
     if not isinstance(signal, str) or _SIGNAL.fullmatch(signal) is None:
-        raise RuleViolation("signal", signal, "not a signal's name or number")
+        raise RuleViolation("signal", signal, "not a signal's name or number, such as 'SIGTERM' or '15'")
     if isinstance(grace, bool) or not isinstance(grace, (int, float)) or math.isnan(grace) or grace < 0:
-        raise RuleViolation("grace", grace, "not a number of seconds from 0 up")
+        raise RuleViolation("grace", grace, "not a number of seconds, 0 or more")
 
 
 def no_exit_error(container_id: str) -> LightRunnerError:

@@ -25,8 +25,8 @@ _TURN = 0.01
 """Seconds of callbacks between two checkpoints, which let the reader run."""
 
 _LINES_UNTIL_LOOK = 8
-"""Lines between two readings of the clock, each of which takes as long as a quick callback. A callback that turns slow
-blocks the event loop for as many."""
+"""Lines between two readings of the clock, since a reading takes as long as a quick callback. A callback that turns
+slow blocks the event loop for up to this many lines."""
 
 
 class Capture:
@@ -38,7 +38,7 @@ class Capture:
         self.truncated = False
 
     def add(self, data: memoryview) -> None:
-        """Keep as much as there is room for."""
+        """Keep `data` up to the limit."""
         room = self._limit - len(self._kept)
         self._kept += data[:room]
         self.truncated = self.truncated or len(data) > room
@@ -62,7 +62,7 @@ class Output:
     Attributes:
         ended: the output is complete.
         exit_is_due: set when the caller has to wait for the container's exit: the output has ended, or reading is
-            paused, which has to stop at the exit.
+            paused and must resume at the exit.
     """
 
     def __init__(self, on_log: LogCallback | None, *, capture: bool) -> None:

@@ -1,4 +1,4 @@
-"""Prepare a run up to the start of its container: image, network, container with its volume, seed; and remove them."""
+"""Prepare a run's container, and remove it: image, network, container with its volume, seed, start."""
 
 import os
 import time
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class RunImage(NamedTuple):
-    """The image that a run starts from: a reference that the daemon knows, and the image's configuration."""
+    """The image that a run starts from: its reference on the daemon, and its configuration."""
 
     reference: str
     config: ContainerConfig
@@ -42,11 +42,11 @@ class _NetworkGoneError(Exception):
 
 
 class Preparation:
-    """Makes one container ready for a checked request.
+    """Prepares one container for a checked request.
 
     Attributes:
         id: the run's id.
-        timings: the seconds of each phase, the callers' phases included.
+        timings: seconds per phase. Callers add their own phases with `phase`.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Preparation:
         self._sandbox = sandbox
         self._on_progress = on_progress
         self._detached = detached
-        self._given: Allocation | None = None
+        self._first_allocation: Allocation | None = None
         self._allocation: Allocation | None = None
         self._network_was_renewed = False
-        self._mount_at = ""  # Where the volume is mounted, if the workdir is a link that the daemon does not follow.
-        self._may_exist = False  # Whether the daemon may have something of this run.
+        self._mount_at = ""  # The volume's mount point, if the workdir is a link that the daemon does not follow.
+        self._may_exist = False  # Whether the daemon may have a container or a volume of this run.
 
     async def ensure_image(self) -> RunImage:
-        """Pull or build the image, unless the daemon has it. Nothing of the run exists yet."""
+        """Pull or build the image, unless the daemon has it. Call it before `use_container`."""
         await check_source(self._plan.source)
         with self.phase("image"):
             image, found = await ensure_run_image(
@@ -87,21 +87,21 @@ class Preparation:
     ) -> T:
         """Create and seed a container, and call `use` with its id; `use` calls `start`.
 
-        If the isolated network was removed meanwhile, or the prepared one has died, all of this is done once more.
+        If the isolated network was removed meanwhile, or the pause container has died, try once more from the create.
 
         Args:
             image: what `ensure_image` returned; None: inspect the image while the container is created.
             use: starts the container and uses it.
             allocation: the network for the first attempt. The caller releases it.
         """
-        self._given = allocation
+        self._first_allocation = allocation
         try:
-            return await use(await self._make(image))
+            return await use(await self._create_and_seed(image))
         except _NetworkGoneError:
             self._network_was_renewed = True
             self._networks.forget_isolated()
             await self.remove()
-            return await use(await self._make(image))
+            return await use(await self._create_and_seed(image))
 
     @property
     def pause_container(self) -> PauseContainer | None:
@@ -123,10 +123,10 @@ class Preparation:
             await self._engine.container_start(container_id)
 
     async def remove(self) -> bool:
-        """Remove the container and its volume, whichever exist. Shielded and bounded.
+        """Remove the container and its volume, if they exist. Shielded and bounded.
 
         Returns:
-            Whether nothing of the run is left.
+            Whether both are gone.
         """
         if self._may_exist:
             with self.phase("cleanup"):
@@ -138,7 +138,7 @@ class Preparation:
 
     @contextmanager
     def phase(self, name: str) -> Generator[None]:
-        """Add the time of the block to a field of `timings`."""
+        """Add the duration of the block to the field `name` of `timings`."""
         begin = time.monotonic()
         try:
             yield
@@ -155,14 +155,14 @@ class Preparation:
             ours = allocation is not None and (self._plan.network is None or allocation.pause_container is not None)
             if allocation is None or not ours or self._network_was_renewed:
                 raise
-            if not any(name in error.message for name in _names(allocation)):
+            if not any(name in error.message for name in _network_names(allocation)):
                 raise
             raise _NetworkGoneError from error
 
-    async def _make(self, image: RunImage | None) -> str:
+    async def _create_and_seed(self, image: RunImage | None) -> str:
         """Create and seed a container. Return its id."""
         if image is None:
-            container_id, image = await self._create_and_look()
+            container_id, image = await self._create_and_inspect()
         else:
             container_id = await self._create(image.reference)
         try:
@@ -187,10 +187,10 @@ class Preparation:
             )
 
     async def _create_behind_link(self, image: RunImage, error: LightRunnerError) -> str:
-        """Create the container with its volume at what the workdir, a link in the image, points to.
+        """Create the container with its volume at the target of the workdir, which is a link in the image.
 
         Docker 28.5 refuses all archive calls on a container with a volume mounted at a link ("path escapes from
-        parent"). Only a container without the volume tells where the link leads.
+        parent"), so a container without the volume is created first, to read the link.
         """
         if self._mount_at:
             raise error
@@ -202,13 +202,13 @@ class Preparation:
             raise error
         return await self._create(image.reference)
 
-    async def _create_and_look(self) -> tuple[str, RunImage]:
-        """Create the container and inspect its image at once, which saves the time of one call if the image exists."""
+    async def _create_and_inspect(self) -> tuple[str, RunImage]:
+        """Create the container while inspecting its image, which saves the time of one call if the image exists."""
         await check_source(self._plan.source)
         image = self._plan.image.text
         found: list[ContainerConfig] = []
 
-        async def look() -> None:
+        async def inspect() -> None:
             with mapped_errors(LightRunnerErrorCode.IMAGE_PULL_FAILED, "image_inspect"):
                 try:
                     found.append((await self._engine.image_inspect(image)).config or ContainerConfig())
@@ -217,7 +217,7 @@ class Preparation:
 
         container_id, refusal = "", None
         async with open_bare_nursery() as nursery:
-            nursery.start_soon(protected, look)
+            nursery.start_soon(protected, inspect)
             try:
                 container_id = await self._create(image)
             except LightRunnerError as error:
@@ -236,10 +236,10 @@ class Preparation:
         """Create the container and its volume. Return the container's id. `mount_at` is as for `container_spec`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         with self.phase("network"):
-            # A detached run may outlive its runner, and a prepared network ends with its block.
+            # A detached run may outlive the block that owns the prepared network.
             prepared = not (self._detached or self._network_was_renewed)
-            given, self._given = self._given, None
-            self._allocation = given or await self._networks.allocate(self._plan.network, prepared=prepared)
+            first, self._first_allocation = self._first_allocation, None
+            self._allocation = first or await self._networks.allocate(self._plan.network, prepared=prepared)
         body = container_spec(
             self._plan,
             self._sandbox,
@@ -247,7 +247,7 @@ class Preparation:
             run_id=self.id,
             network_mode=self._allocation.mode,
             owner=str(current_owner()),
-            targets=_staging_places(self._plan),
+            targets=_staging_folders(self._plan),
             state_dir=str(state_dir().absolute()) if self._detached else None,
             mount_at=None if mount_at is None else self._mount_at,
         )
@@ -262,20 +262,20 @@ class Preparation:
         return created.id
 
 
-def _names(allocation: Allocation) -> list[str]:
-    """What the daemon may call a network: the mode's own, and a pause container also by its name (28.5)."""
+def _network_names(allocation: Allocation) -> list[str]:
+    """Return the names that the daemon's errors use for a network: its id, or a pause container's id or name (28.5)."""
     pause_container = allocation.pause_container
-    held_by = [NAME_PREFIX + pause_container.id] if pause_container is not None else []
-    return [allocation.mode.removeprefix("container:"), *held_by]
+    pause_name = [NAME_PREFIX + pause_container.id] if pause_container is not None else []
+    return [allocation.mode.removeprefix("container:"), *pause_name]
 
 
-def _staging_places(plan: RunPlan) -> list[str]:
+def _staging_folders(plan: RunPlan) -> list[str]:
     return sorted({os.path.abspath(entry.target) for entry in plan.extracts if entry.target})  # noqa: PTH100  # keeps links
 
 
 @contextmanager
 def _create_errors(name: str) -> Generator[None]:
-    """Give an error that names the volume its own code: a create makes the volume, too."""
+    """Raise VOLUME_CREATE_FAILED if the error names the volume, which the daemon creates with the container."""
     try:
         with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_create"):
             yield

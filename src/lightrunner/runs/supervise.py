@@ -33,7 +33,7 @@ class StartedContainer(NamedTuple):
 async def start_container(
     engine: EngineClient, preparation: Preparation, container_id: str, *, attach: bool, stdin: bool
 ) -> AsyncGenerator[StartedContainer]:
-    """Attach, then start: in the other order output can be missed."""
+    """Attach, then start: the other order can lose output."""
     async with AsyncExitStack() as stack:
         attached = None
         if attach:

@@ -16,7 +16,8 @@ ENGINE = f"{PACKAGE}.engine"
 RULES = f"{PACKAGE}.rules"
 TRANSPORT = f"{ENGINE}.transport"
 DOWNLOAD = f"{ENGINE}.download"
-PURE_ENGINE = {f"{ENGINE}.{name}" for name in ("endpoint", "errors", "frames", "progress", "wire")}
+WIRE = {name for name in MODULES if name.startswith(f"{ENGINE}.wire")}
+PURE_ENGINE = {f"{ENGINE}.{name}" for name in ("endpoint", "errors", "frames", "progress")} | WIRE
 ARROWS: dict[str, set[str]] = {
     "runner": {"warm", "detached", "runs", "images", "networks"},
     "warm": {"runs", "networks", "files", "images"},

@@ -1,6 +1,6 @@
 """A client of the Docker Engine API, usable without the runner above it.
 
-wire.py        request and response structs (pure)
+wire/          request and response structs (pure)
 errors.py      the engine's family of errors (pure)
 endpoint.py    host, the environment and the usual sockets -> where the daemon is (pure)
 contexts.py    the Docker CLI's contexts

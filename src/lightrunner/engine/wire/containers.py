@@ -1,0 +1,201 @@
+"""Containers: how one is created, and what the daemon says of it. Pure."""
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType, field
+
+from lightrunner.engine.errors import EngineProtocolError
+
+from .base import Wire, decode
+
+
+class VolumeOptions(Wire):
+    """Options of a volume that a mount makes."""
+
+    labels: dict[str, str] = {}
+    no_copy: bool = False
+
+
+class Mount(Wire):
+    """One entry of HostConfig.Mounts. (A bind string would read an option out of ``/app:ro``.)"""
+
+    type: str
+    target: str
+    source: str = ""
+    read_only: bool = False
+    volume_options: VolumeOptions | UnsetType = UNSET
+
+
+class DeviceRequest(Wire):
+    """GPUs, mostly."""
+
+    driver: str = ""
+    count: int = 0
+    device_ids: list[str] = field(default=[], name="DeviceIDs")
+    capabilities: list[list[str]] = []
+
+
+class LogConfig(Wire):
+    """The log driver of a container."""
+
+    type: str
+    config: dict[str, str] = {}
+
+
+class HostConfig(Wire):
+    """How the host runs a container."""
+
+    mounts: list[Mount] = []
+    memory: int = 0
+    memory_swap: int = 0
+    nano_cpus: int = 0
+    pids_limit: int | UnsetType = UNSET
+    cap_drop: list[str] = []
+    security_opt: list[str] = []
+    network_mode: str = ""
+    runtime: str = ""
+    device_requests: list[DeviceRequest] = []
+    log_config: LogConfig | UnsetType = UNSET
+    auto_remove: bool = False
+
+
+class Healthcheck(Wire):
+    """``["NONE"]`` switches an image's health check off."""
+
+    test: list[str] = []
+
+
+class ContainerCreateRequest(Wire):
+    """Body of POST /containers/create."""
+
+    image: str
+    entrypoint: list[str] | UnsetType = UNSET
+    cmd: list[str] | UnsetType = UNSET
+    env: list[str] = []
+    user: str = ""
+    working_dir: str = ""
+    hostname: str = ""
+    labels: dict[str, str] = {}
+    open_stdin: bool = False
+    stdin_once: bool = False
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    tty: bool = False
+    network_disabled: bool = False
+    healthcheck: Healthcheck | UnsetType = UNSET
+    host_config: HostConfig = field(default_factory=HostConfig)
+
+
+class ContainerCreateResponse(Wire):
+    """What POST /containers/create answers."""
+
+    id: str
+    warnings: list[str] | None = None
+
+
+class ContainerState(Wire):
+    """State of a container, in an inspect."""
+
+    status: str = ""
+    running: bool = False
+    paused: bool = False
+    oom_killed: bool = field(default=False, name="OOMKilled")
+    dead: bool = False
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+
+
+class ContainerConfig(Wire):
+    """What a container or an image is configured to run."""
+
+    image: str = ""
+    user: str = ""
+    env: list[str] | None = None
+    cmd: list[str] | None = None
+    entrypoint: list[str] | None = None
+    working_dir: str = ""
+    labels: dict[str, str] | None = None
+    stop_signal: str = ""
+    volumes: dict[str, Any] | None = None
+
+
+class ContainerInspectResponse(Wire):
+    """GET /containers/{id}/json."""
+
+    id: str
+    name: str = ""
+    created: str = ""
+    image: str = ""
+    state: ContainerState = field(default_factory=ContainerState)
+    config: ContainerConfig = field(default_factory=ContainerConfig)
+
+
+class ContainerSummary(Wire):
+    """An entry of GET /containers/json. `created` is in seconds since the epoch."""
+
+    id: str
+    names: list[str] | None = None
+    image: str = ""
+    image_id: str = field(default="", name="ImageID")
+    created: int = 0
+    state: str = ""
+    status: str = ""
+    labels: dict[str, str] | None = None
+
+
+class WaitError(Wire):
+    """Why the daemon could not tell an exit code."""
+
+    message: str = ""
+
+
+class ContainerWaitResponse(Wire):
+    """What POST /containers/{id}/wait ends with. (20.10 alone says ``"Error": null``.)"""
+
+    status_code: int
+    error: WaitError | None = None
+
+
+class PathStat(msgspec.Struct, rename={"link_target": "linkTarget"}, kw_only=True):
+    """X-Docker-Container-Path-Stat. `mode` is Go's os.FileMode, not st_mode."""
+
+    name: str = ""
+    size: int = 0
+    mode: int = 0
+    mtime: str = ""
+    link_target: str = ""
+
+    @property
+    def is_dir(self) -> bool:
+        """Go's ModeDir."""
+        return bool(self.mode & 1 << 31)
+
+    @property
+    def is_symlink(self) -> bool:
+        """Go's ModeSymlink."""
+        return bool(self.mode & 1 << 27)
+
+
+CONTAINER_CREATE = msgspec.json.Decoder(ContainerCreateResponse)
+CONTAINER_INSPECT = msgspec.json.Decoder(ContainerInspectResponse)
+CONTAINER_LIST = msgspec.json.Decoder(list[ContainerSummary])
+CONTAINER_WAIT = msgspec.json.Decoder(ContainerWaitResponse)
+PATH_STAT = msgspec.json.Decoder(PathStat)
+
+
+def decode_path_stat(operation: str, header: str | None) -> PathStat:
+    """The header X-Docker-Container-Path-Stat: standard base64 of JSON."""
+    if header is None:
+        raise EngineProtocolError(f"{operation}: an answer without X-Docker-Container-Path-Stat")
+    try:
+        body = base64.b64decode(header, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise EngineProtocolError(f"{operation}: X-Docker-Container-Path-Stat is not base64") from error
+    return decode(PATH_STAT, operation, body)

@@ -1,0 +1,45 @@
+"""Images: what the daemon says of them. Pure."""
+
+import msgspec
+
+from .base import Wire
+from .containers import ContainerConfig
+
+
+class ImageInspectResponse(Wire):
+    """GET /images/{name}/json. `parent` is empty but for images that the classic builder made here."""
+
+    id: str
+    parent: str = ""
+    repo_tags: list[str] | None = None
+    repo_digests: list[str] | None = None
+    created: str | None = None
+    size: int = 0
+    architecture: str = ""
+    os: str = ""
+    config: ContainerConfig | None = None
+
+
+class ImageSummary(Wire):
+    """An entry of GET /images/json. `created` is in seconds since the epoch, `size` in bytes."""
+
+    id: str
+    parent_id: str = ""
+    repo_tags: list[str] | None = None
+    repo_digests: list[str] | None = None
+    created: int = 0
+    size: int = 0
+    labels: dict[str, str] | None = None
+    containers: int = -1
+
+
+class ImageDeleteItem(Wire):
+    """One entry of what DELETE /images/{name} answers."""
+
+    untagged: str = ""
+    deleted: str = ""
+
+
+IMAGE_INSPECT = msgspec.json.Decoder(ImageInspectResponse)
+IMAGE_LIST = msgspec.json.Decoder(list[ImageSummary])
+IMAGE_DELETE = msgspec.json.Decoder(list[ImageDeleteItem])

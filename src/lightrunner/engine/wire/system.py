@@ -1,0 +1,50 @@
+"""The daemon: its versions and its host. Pure."""
+
+import msgspec
+from msgspec import field
+
+from .base import Wire
+
+
+class SystemVersion(Wire):
+    """GET /version."""
+
+    version: str = ""
+    api_version: str = ""
+    min_api_version: str = field(default="", name="MinAPIVersion")
+    os: str = ""
+    arch: str = ""
+    kernel_version: str = ""
+
+
+class Runtime(msgspec.Struct, kw_only=True):
+    """A runtime that the daemon knows: its program, or containerd's shim."""
+
+    path: str = ""
+    type: str = ""
+
+
+class SystemInfo(Wire):
+    """GET /info."""
+
+    id: str = field(default="", name="ID")
+    name: str = ""
+    server_version: str = ""
+    operating_system: str = ""
+    kernel_version: str = ""
+    architecture: str = ""
+    driver: str = ""
+    cgroup_driver: str = ""
+    cgroup_version: str = ""
+    ncpu: int = field(default=0, name="NCPU")
+    mem_total: int = 0
+    containers: int = 0
+    images: int = 0
+    default_runtime: str = ""
+    runtimes: dict[str, Runtime] = {}
+    security_options: list[str] | None = None
+    live_restore_enabled: bool = False
+
+
+SYSTEM_VERSION = msgspec.json.Decoder(SystemVersion)
+SYSTEM_INFO = msgspec.json.Decoder(SystemInfo)

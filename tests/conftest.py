@@ -29,6 +29,7 @@ from tools.ssh_server import SshServer
 RUN_LABEL = "light-runner.run-id"
 NAME_PREFIX = "light-runner-"
 CACHE_IMAGE = "light-runner-cache:"
+INIT_VOLUME = "light-runner-init-"
 
 ENGINE_SEEN = pytest.StashKey[str]()
 RAW_HOST = pytest.StashKey[str]()
@@ -178,7 +179,7 @@ def daemon_clean(raw: RawEngine) -> Iterator[RawEngine]:
 
 
 def ours(raw: RawEngine) -> set[str]:
-    """Name all that lightrunner has on the daemon, by label or by name. Its network is meant to stay."""
+    """Name all that lightrunner has on the daemon, by label or by name. Its network and its init volume stay."""
     containers = {
         f"container {thing['Names'][0].removeprefix('/')}"
         for thing in raw.containers()
@@ -194,6 +195,8 @@ def _tags(image: dict[str, Any]) -> list[str]:
 
 
 def _is_ours(name: str, labels: dict[str, Any] | None) -> bool:
+    if name.startswith(INIT_VOLUME):
+        return False
     return name.startswith(NAME_PREFIX) or RUN_LABEL in (labels or {})
 
 

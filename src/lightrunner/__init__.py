@@ -6,6 +6,7 @@ plan.py        a request, checked (pure)
 runs/          one run, from its checked request to its removal: start reading here
 files/         host folder -> container, container -> host folder
 images/        images pulled, setup steps baked into cached images
+init/          the static program that runs as process 1 in containers, and its installation on a daemon
 networks/      the isolated bridge, prepared network namespaces
 warm/          containers that wait for their run
 detached/      runs that outlive their process, state files, orphans

@@ -16,7 +16,7 @@ from .source_tree import ROOT, modules
 
 MODULES = modules()
 PUBLIC = [lightrunner, lightrunner.engine]
-ROOMS = ("detached", "engine.wire", "files", "host", "images", "networks", "rules", "runs", "warm")
+ROOMS = ("detached", "engine.wire", "files", "host", "images", "init", "networks", "rules", "runs", "warm")
 PACKAGES = [*PUBLIC, *(importlib.import_module(f"lightrunner.{name}") for name in ROOMS)]
 
 

@@ -75,6 +75,20 @@ PIDS_LIMIT = 100
 DROPPED_CAPABILITIES = ("NET_RAW", "MKNOD", "SYS_CHROOT", "SETPCAP", "SETFCAP", "AUDIT_WRITE")
 """Dropped from Docker's default set; light-runner's list."""
 
+# --- the program that lightrunner puts into containers ------------------------------------------------------------
+
+INIT_REPOSITORY = "light-runner-init"
+"""The image of the init program: ``light-runner-init:<hash>``. It stays on the daemon."""
+
+INIT_VOLUME_PREFIX = "light-runner-init-"
+"""The volume of the init program: ``light-runner-init-<hash>``. It stays on the daemon."""
+
+INIT_KIND = "init"
+"""Their `LABEL_KIND`."""
+
+INIT_FOLDER = "/.light-runner"
+"""Where containers mount that volume, read-only."""
+
 # --- containers that are kept ready -------------------------------------------------------------------------------
 
 PAUSE_REPOSITORY = "light-runner-pause"

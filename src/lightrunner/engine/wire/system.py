@@ -41,6 +41,7 @@ class SystemInfo(Wire):
     containers: int = 0
     images: int = 0
     default_runtime: str = ""
+    system_time: str = ""
     runtimes: dict[str, Runtime] = {}
     security_options: list[str] | None = None
     live_restore_enabled: bool = False

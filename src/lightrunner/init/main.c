@@ -1,0 +1,37 @@
+/* The program that lightrunner puts into containers. Its first argument is its mode:
+ *
+ *   pause    do nothing, for ever: holds a network namespace          main.c
+ *   serve    process 1 of a sandbox: spawns commands for the host     server.c
+ *   read, write, pack, unpack    a sandbox's files, as its user       files.c, tar.c
+ *
+ * It is static and needs no C library, so that it runs in every image, an empty one included. */
+#include "modes.h"
+
+static void __attribute__((noreturn)) pause_for_ever(void)
+{
+    for (;;)
+        SYS_5(NR_ppoll, 0, 0, 0, 0, 0);
+}
+
+static int dispatch(int argc, char **argv, char **envp)
+{
+    const char *mode = argc > 1 ? argv[1] : "pause";
+    (void)envp;
+    if (text_equal(mode, "pause"))
+        pause_for_ever();
+    return EXIT_USAGE;
+}
+
+/* The kernel's stack at the start: argc, the arguments, NULL, the environment, NULL. */
+void __attribute__((noreturn, used)) begin(long *stack)
+{
+    int argc = (int)stack[0];
+    char **argv = (char **)(stack + 1);
+    sys_exit(dispatch(argc, argv, argv + argc + 1));
+}
+
+#if defined(__x86_64__)
+__asm__(".globl _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
+#else
+__asm__(".globl _start\n_start:\n mov x29, #0\n mov x30, #0\n mov x0, sp\n bl begin\n");
+#endif

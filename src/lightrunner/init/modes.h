@@ -1,0 +1,16 @@
+/* The modes of the program: each takes what follows its name, and returns the exit status. */
+#ifndef LIGHTRUNNER_MODES_H
+#define LIGHTRUNNER_MODES_H
+
+#include "sys.h"
+#include "text.h"
+
+enum { EXIT_USAGE = 64 }; /* BSD's sysexits.h */
+
+int serve(char **envp);
+int read_file(const char *path, const char *limit);
+int write_file(const char *path);
+int pack(const char *path);
+int unpack(const char *path);
+
+#endif

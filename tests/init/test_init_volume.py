@@ -1,6 +1,6 @@
 """The init program's volume: installed once, read-only in containers, repaired where it is incomplete."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -23,12 +23,11 @@ async def engine(engine_host: str, daemon_clean: RawEngine) -> AsyncIterator[Eng
 
 
 @pytest.fixture
-def no_volume(raw: RawEngine) -> Iterator[None]:
+def no_volume(raw: RawEngine) -> None:
     """The daemon has no init volume."""
     for volume in raw.volumes():
         if volume["Name"].startswith(INIT_VOLUME_PREFIX):
             raw.request("DELETE", f"/volumes/{volume['Name']}")
-    return
 
 
 def run(raw: RawEngine, volume: str, command: list[str], image: str, **host_config: Any) -> tuple[int, str]:

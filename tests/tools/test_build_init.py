@@ -39,7 +39,7 @@ def test_a_foreign_program_starts(architecture: str, tmp_path: Path) -> None:
     program.write_bytes((SOURCES / f"init-{architecture}").read_bytes())
     program.chmod(0o755)
     emulator = shutil.which(QEMU[architecture])
-    command = [emulator, program, "no-such-mode"] if emulator else None
+    command = [emulator, str(program), "no-such-mode"] if emulator else None
     if command is not None:
         assert subprocess.run(command, check=False).returncode == 64
     else:

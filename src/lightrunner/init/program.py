@@ -22,7 +22,7 @@ def init_program(architecture: str) -> InitProgram | None:
     """Return the program for an architecture, as Docker calls it; None where there is none for it."""
     if architecture not in ARCHITECTURES:
         return None
-    data = (files(__package__) / f"init-{architecture}").read_bytes()
+    data = (files("lightrunner.init") / f"init-{architecture}").read_bytes()
     return InitProgram(data, hashlib.sha256(data).hexdigest()[:12])
 
 

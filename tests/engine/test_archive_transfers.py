@@ -179,7 +179,7 @@ async def test_garbage_behind_a_chunk() -> None:
 
     async with fake_daemon({"container_archive": garbage}) as daemon, EngineClient(daemon.host) as client:
         async with client.container_archive("c", "/") as stream:
-            with pytest.raises(EngineProtocolError, match="does not speak HTTP as agreed"):
+            with pytest.raises(EngineProtocolError, match="is not valid HTTP"):
                 await drained(stream)
         await client.system_info()
 

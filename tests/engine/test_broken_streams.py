@@ -61,16 +61,16 @@ async def test_frames_are_told_apart_to_the_last_byte(opened: Opened) -> None:
 @pytest.mark.parametrize(
     ("sent", "match"),
     [
-        (frame(1, b"payload")[:5], "ended inside a frame, 3 bytes early"),
-        (frame(1, b"")[:-1] + b"\x04", "ended inside a frame, 4 bytes early"),
-        (frame(1, b"out") + frame(1, b"cut", length=2**32 - 1), "ended inside a frame, 4294967292 bytes early"),
+        (frame(1, b"payload")[:5], "ended inside a frame: 3 bytes are missing"),
+        (frame(1, b"")[:-1] + b"\x04", "ended inside a frame: 4 bytes are missing"),
+        (frame(1, b"out") + frame(1, b"cut", length=2**32 - 1), "ended inside a frame: 4294967292 bytes are missing"),
         (frame(4, b"what"), "unknown stream 4"),
         (frame(0, b"stdin"), "unknown stream 0"),
-        (b"no frames at all", "not a frame"),
-        (frame(3, b"the daemon's trouble"), "reports an error in the output: the daemon's trouble"),
-        (frame(3, b""), "reports an error in the output: no reason given"),
-        (frame(3, b"x" * 1_000_000), "reports an error in the output: x{65536}$"),
-        (frame(3, b"cut", length=100), "reports an error in the output: cut"),
+        (b"no frames at all", "invalid frame"),
+        (frame(3, b"the daemon's trouble"), "reported an error in the output: the daemon's trouble"),
+        (frame(3, b""), "reported an error in the output: no reason given"),
+        (frame(3, b"x" * 1_000_000), "reported an error in the output: x{65536}$"),
+        (frame(3, b"cut", length=100), "reported an error in the output: cut"),
     ],
 )
 async def test_output_that_is_broken_raises_behind_what_was_whole(opened: Opened, sent: bytes, match: str) -> None:
@@ -82,8 +82,8 @@ async def test_output_that_is_broken_raises_behind_what_was_whole(opened: Opened
 @pytest.mark.parametrize(
     ("answer", "error", "match"),
     [
-        (chunked(frame(1, b"x")), EngineProtocolError, r"did not upgrade the connection \(200\)"),
-        (plain(status=204), EngineProtocolError, r"did not upgrade the connection \(204\)"),
+        (chunked(frame(1, b"x")), EngineProtocolError, r"did not upgrade the connection \(HTTP 200\)"),
+        (plain(status=204), EngineProtocolError, r"did not upgrade the connection \(HTTP 204\)"),
         (json_answer({"message": "is paused"}, status=409), EngineConflict, "is paused"),
         (raw(), EngineUnreachable, "was lost"),
         (raw(b"HTTP/1.1 101 UPGRADED\r\n"), EngineUnreachable, "was lost"),
@@ -103,7 +103,7 @@ async def test_an_attach_that_is_not_upgraded_and_has_no_end() -> None:
         await trio.sleep_forever()
 
     async with fake_daemon({"container_attach": answer}) as daemon, EngineClient(daemon.host) as client:
-        with trio.fail_after(5), pytest.raises(EngineProtocolError, match=r"did not upgrade the connection \(200\)"):
+        with trio.fail_after(5), pytest.raises(EngineProtocolError, match=r"did not upgrade the connection .HTTP 200"):
             async with client.container_attach("c"):
                 pass
 

@@ -58,12 +58,12 @@ def test_the_default_context_is_not_in_a_file(tmp_path: Path, config: str | None
 @pytest.mark.parametrize(
     ("config", "docker", "match"),
     [
-        ('{"currentContext": "gone"}', {}, "'gone' does not exist: see `docker context ls`"),
+        ('{"currentContext": "gone"}', {}, "'gone' does not exist: `docker context ls`"),
         ('{"currentContext": "mine"}', {}, "'mine': host '' has no scheme"),
         ('{"currentContext": "mine"}', {"Host": "npipe://x"}, "'mine': host 'npipe://x'"),
-        ('{"currentContext": "mine"}', {"Host": 7}, "meta.json is not a file of the Docker CLI: .*Host"),
-        ('{"currentContext": 7}', {}, "config.json is not a file of the Docker CLI"),
-        ("{", {}, "config.json is not a file of the Docker CLI"),
+        ('{"currentContext": "mine"}', {"Host": 7}, "meta.json is not in the Docker CLI's format: .*Host"),
+        ('{"currentContext": 7}', {}, "config.json is not in the Docker CLI's format"),
+        ("{", {}, "config.json is not in the Docker CLI's format"),
     ],
 )
 def test_one_that_cannot_be_used_names_itself(

@@ -78,7 +78,7 @@ async def test_a_ping_without_an_answer_ends_after_its_deadline(
     async with fake_daemon({"system_ping": answer}) as daemon, EngineClient(daemon.host) as client:
         for call in (client.system_ping, client.system_info):
             begin = autojump_clock.current_time()
-            with pytest.raises(EngineUnreachable, match=r"did not answer within 5 s"):
+            with pytest.raises(EngineUnreachable, match=r"did not respond within 5 s"):
                 await call()
             assert autojump_clock.current_time() - begin == pytest.approx(PING_TIMEOUT)
 
@@ -117,16 +117,16 @@ async def test_a_connection_that_is_lost_is_unreachable(answer: Answer) -> None:
 @pytest.mark.parametrize(
     ("answer", "match"),
     [
-        (plain(HTML), "an answer that cannot be read"),
-        (plain(b""), "an answer that cannot be read"),
-        (plain(b"[]"), "an answer that cannot be read"),
-        (plain(b'{"Name": 5}'), "an answer that cannot be read"),
-        (plain(b'{"Name": "\xff\xfe"}'), "an answer that cannot be read"),
-        (plain(b'{"Name":' + b"[" * 100_000), "an answer that cannot be read"),
-        (raw(UPGRADED + b"{}"), "does not speak HTTP as agreed"),
-        (raw(OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), "does not speak HTTP as agreed"),
-        (raw(OK_HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}"), "does not speak HTTP as agreed"),
-        (raw(OK_HEAD + b"no colon\r\n\r\n{}"), "does not speak HTTP as agreed"),
+        (plain(HTML), "the response cannot be decoded"),
+        (plain(b""), "the response cannot be decoded"),
+        (plain(b"[]"), "the response cannot be decoded"),
+        (plain(b'{"Name": 5}'), "the response cannot be decoded"),
+        (plain(b'{"Name": "\xff\xfe"}'), "the response cannot be decoded"),
+        (plain(b'{"Name":' + b"[" * 100_000), "the response cannot be decoded"),
+        (raw(UPGRADED + b"{}"), "is not valid HTTP"),
+        (raw(OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), "is not valid HTTP"),
+        (raw(OK_HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}"), "is not valid HTTP"),
+        (raw(OK_HEAD + b"no colon\r\n\r\n{}"), "is not valid HTTP"),
     ],
 )
 async def test_an_answer_that_is_none_is_a_protocol_error(answer: Answer, match: str) -> None:
@@ -202,7 +202,7 @@ async def test_a_body_is_not_sent_on_where_the_daemon_has_answered() -> None:
 
 async def test_a_request_that_cannot_be_made_is_an_engine_error() -> None:
     async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
-        with pytest.raises(EngineProtocolError, match="the request cannot be made"):
+        with pytest.raises(EngineProtocolError, match="URL is invalid"):
             async with client.container_wait("c" * 100_000):
                 pass
         assert daemon.requests("container_wait") == []

@@ -54,7 +54,7 @@ async def test_a_daemon_that_says_no_oldest_version_is_spoken_to_in_ours() -> No
 @pytest.mark.parametrize("version", ["1.39", "1.30", "0.9"])
 async def test_a_daemon_that_is_too_old_is_told_so(version: str) -> None:
     async with fake_daemon(speaks(version)) as daemon, EngineClient(daemon.host) as client:
-        with pytest.raises(EngineProtocolError, match=rf"speaks API {version}; 1\.40 or newer is needed"):
+        with pytest.raises(EngineProtocolError, match=rf"speaks API {version}, and lightrunner needs 1\.40"):
             await client.container_list()
         assert daemon.requests("container_list") == []
 
@@ -71,7 +71,7 @@ async def test_a_version_that_is_none_is_no_daemons(version: str) -> None:
 
 async def test_an_oldest_version_that_is_none_is_an_error() -> None:
     async with fake_daemon(speaks("1.99", "new")) as daemon, EngineClient(daemon.host) as client:
-        with pytest.raises(EngineProtocolError, match="'new' is not an API version"):
+        with pytest.raises(EngineProtocolError, match="API version 'new' is not"):
             await client.container_list()
 
 

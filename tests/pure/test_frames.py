@@ -64,7 +64,7 @@ def test_every_truncation_raises() -> None:
 
 @pytest.mark.parametrize(("data", "missing"), [(b"\1\0\0", 5), (frame("stdout", b"four")[:-1], 1)])
 def test_a_truncation_tells_what_is_missing(data: bytes, missing: int) -> None:
-    assert_refused(decode, data, EngineProtocolError, f"ended inside a frame, {missing} bytes early")
+    assert_refused(decode, data, EngineProtocolError, f"ended inside a frame: {missing} bytes are missing")
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_what_is_no_frame_is_refused(data: bytes, match: str) -> None:
     [(b"disk full\n", "disk full$"), (b"", "no reason given"), (b"\xff", "\N{REPLACEMENT CHARACTER}")],
 )
 def test_an_error_of_the_daemon_is_raised(before: bytes, text: bytes, shown: str) -> None:
-    assert_refused(decode, before + frame("error", text), EngineProtocolError, f"reports an error.*: {shown}")
+    assert_refused(decode, before + frame("error", text), EngineProtocolError, f"reported an error.*: {shown}")
 
 
 def test_an_error_that_is_cut_off_is_raised_all_the_same() -> None:
-    assert_refused(decode, frame("error", b"disk full")[:-1], EngineProtocolError, "reports an error.*: disk ful$")
+    assert_refused(decode, frame("error", b"disk full")[:-1], EngineProtocolError, "reported an error.*: disk ful$")
 
 
 def test_an_error_without_end_is_not_collected() -> None:
@@ -99,7 +99,7 @@ def test_an_error_without_end_is_not_collected() -> None:
     decoder.feed(frame("error", bytes(2**20))[:8])
     half = b"e" * (MAX_ERROR_BODY_BYTES // 2)
     assert not decoder.feed(half)
-    with pytest.raises(EngineProtocolError, match="reports an error") as caught:
+    with pytest.raises(EngineProtocolError, match="reported an error") as caught:
         decoder.feed(half * 3)
     assert str(caught.value).count("e" * MAX_ERROR_BODY_BYTES) == 1
     assert len(str(caught.value)) < MAX_ERROR_BODY_BYTES + 100

@@ -69,7 +69,7 @@ def test_lists_that_are_null() -> None:
     "body", [b"", b"null", b"[]", b'{"Id":1}', b"{}", b'{"Id":"1"', b'{"Id":"\xff"}', b'{"Id":"1","X":' + b"[" * 10**6]
 )
 def test_what_cannot_be_read(body: bytes) -> None:
-    with pytest.raises(EngineProtocolError, match=r"^container_create: an answer that cannot be read: ."):
+    with pytest.raises(EngineProtocolError, match=r"^container_create: the response cannot be decoded: ."):
         wire.decode(wire.CONTAINER_CREATE, "container_create", body)
 
 
@@ -109,7 +109,7 @@ def test_path_stat(mode: int, is_dir: bool, is_symlink: bool) -> None:  # noqa: 
 @pytest.mark.parametrize(
     ("header", "match"),
     [
-        (None, "without X-Docker-Container-Path-Stat"),
+        (None, "no header X-Docker-Container-Path-Stat"),
         ("{}", "not base64"),
         ("e30", "not base64"),
         ("e30=\n", "not base64"),

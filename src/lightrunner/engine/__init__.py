@@ -1,23 +1,23 @@
 """A client of the Docker Engine API, usable without the runner above it.
 
 wire/          request and response structs (pure)
-errors.py      the engine's family of errors (pure)
-endpoint.py    host, the environment and the usual sockets -> where the daemon is (pure)
+errors.py      the engine's exceptions (pure)
+endpoint.py    the daemon's address: parse a URL, or choose one from the environment (pure)
 contexts.py    the Docker CLI's contexts
-tls.py         certificates for a TCP address
-ssh.py         a socket forwarded over ssh
-frames.py      multiplexed output, incrementally (pure)
-progress.py    pull, import and build streams, incrementally (pure)
-transport.py   requests, responses, upgrades: the one module that imports httpx
-upload.py      a body from an iterator, made ahead in a thread
-drain.py       a body, received while a thread consumes it
-download.py    an archive, read from a plain socket in the thread that writes it
-threads.py     how many threads move archives at a time
+tls.py         the TLS context for a TCP address
+ssh.py         a Unix socket forwarded over ssh
+frames.py      decode multiplexed output (pure)
+progress.py    decode the progress of a pull, an import or a build (pure)
+transport.py   requests, responses and upgrades; the one module that imports httpx
+upload.py      send an iterator's chunks, made ahead in a thread
+drain.py       receive a body while a thread consumes it
+download.py    receive an archive from a plain socket, in the thread that writes it
+threads.py     the limiter for the threads that move archives
 streams.py     a container's output and stdin
-calls.py       how a call is made: version, status, progress
-containers.py  the containers' operations, one short method each
-images.py      the images' operations
-client.py      EngineClient: these, and system, volumes, networks
+calls.py       make a call: API version, status, progress
+containers.py  the operations on containers, one short method each
+images.py      the operations on images
+client.py      EngineClient: all of these, and system, volumes and networks
 """
 
 from . import wire as wire

@@ -1,6 +1,6 @@
-"""Make a call of the agreed API version, and check its status.
+"""Make calls of the negotiated API version, and check their status.
 
-A bad status becomes an error here, and a lost connection makes the next call ask for the version again.
+An error status raises here. After a lost connection, the next call negotiates the version anew.
 """
 
 import re
@@ -17,23 +17,23 @@ from .endpoint import Endpoint
 from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
 from .progress import ProgressDecoder, ProgressMessage
 from .ssh import SshForward
-from .transport import Answer, Headers, RawConnection, RequestBody, Response, Transport
+from .transport import AnyResponse, Headers, RawConnection, RequestBody, Response, Transport
 
 MIN_API_VERSION: Final = (1, 40)
-"""Docker 19.03. Nothing older is still maintained by anybody."""
+"""Docker 19.03. Nobody maintains anything older."""
 
 MAX_API_VERSION: Final = (1, 51)
-"""The newest version whose changes were read (Docker 28.5)."""
+"""Docker 28.5: the newest version whose changes have been read for this client."""
 
 PING_TIMEOUT = 5.0
 """Seconds; light-runner's deadline."""
 
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _DOT_SEGMENT = re.compile(r"(?<=/)\.{1,2}(?=[/?]|$)")
-# 304: a start or a stop of what is already in that state.
+# 304: the container that is to start or stop already runs or has stopped.
 _GOOD_STATUSES: Final = frozenset({200, 201, 204, 304})
 _REFUSED: Final = 400
-"""HTTP's statuses from here on are errors."""
+"""The first of HTTP's error statuses."""
 _UPGRADE: Final = ((b"Connection", b"Upgrade"), (b"Upgrade", b"tcp"), (b"Content-Length", b"0"))
 _JSON = ((b"Content-Type", b"application/json"),)
 TAR = ((b"Content-Type", b"application/x-tar"),)
@@ -53,33 +53,33 @@ class Calls:
         self._version = ""
 
     async def aclose(self) -> None:
-        """Close all connections but those of short calls, which close them when they end."""
+        """Close all connections, except those of short calls, which end by themselves and then close theirs."""
         await self._transport.aclose()
         if self._forward is not None:
             await self._forward.aclose()
 
     async def ping(self) -> str:
-        """The newest API version that the daemon speaks, asked for with a deadline."""
+        """Return the newest API version that the daemon speaks. It has `PING_TIMEOUT` to respond."""
         try:
-            with self._noting_losses():
-                await self._connectable()
-            with trio.fail_after(PING_TIMEOUT), self._noting_losses():
+            with self._renegotiate_if_lost():
+                await self._ensure_forward()
+            with trio.fail_after(PING_TIMEOUT), self._renegotiate_if_lost():
                 async with self._transport.open("system_ping", "GET", "/_ping", is_short=True) as response:
-                    # Before the status: a daemon says its version with a refusal too, and a web server's 404 is not
-                    # a daemon's.
+                    # Before the status: a daemon sends its version with an error too, and without a version a 404 comes
+                    # from some web server.
                     version = response.header("api-version")
                     if version is None or _VERSION.fullmatch(version) is None:
-                        reason = f"{self.endpoint} is no Docker daemon: Api-Version is {version!r}"
+                        reason = f"{self.endpoint} is not a Docker daemon: its Api-Version header is {version!r}"
                         raise EngineProtocolError(f"system_ping: {reason}")
                     await _check("system_ping", response)
                     await response.read()
         except trio.TooSlowError:
-            reason = f"system_ping: {self.endpoint} did not answer within {PING_TIMEOUT:g} s"
+            reason = f"system_ping: {self.endpoint} did not respond within {PING_TIMEOUT:g} s"
             raise EngineUnreachable(reason) from None
         return version
 
     async def api_version(self) -> tuple[int, int]:
-        """The version that calls are made of, such as (1, 41)."""
+        """Return the version that calls use, such as (1, 41)."""
         return _version(self._version or await self._negotiate())
 
     async def call(
@@ -93,7 +93,7 @@ class Calls:
         body: bytes | None = None,
         headers: Headers = (),
     ) -> bytes:
-        """A short call of the agreed version, with its status checked; its answer's body."""
+        """Make a short call, check its status, and return the body of the response."""
         if json is not None:
             body, headers = wire.encode(json), _JSON
         if body is None and method != "GET":
@@ -103,7 +103,7 @@ class Calls:
             return await response.read()
 
     async def head(self, operation: str, path: str, header: str, *, query: Query | None = None) -> str | None:
-        """As `call`, with the method HEAD; the value of a header, by its name in lower case."""
+        """Make a HEAD call, check its status, and return the value of one header. `header` is in lower case."""
         async with self._stream(operation, "HEAD", await self._target(path, query), is_short=True) as response:
             await response.read()
             return response.header(header)
@@ -118,7 +118,11 @@ class Calls:
         body: RequestBody | None = None,
         headers: Headers = (),
     ) -> ProgressMessage | None:
-        """A call that answers with a progress stream; its last message, or the error that came inside it."""
+        """Make a call whose response is a progress stream. Return its last message; None if there was none.
+
+        Raises:
+            EngineResponseError: also for an error message inside the stream.
+        """
         decoder = ProgressDecoder()
         last: ProgressMessage | None = None
         async with self.stream(operation, "POST", path, query=query, body=body, headers=headers) as response:
@@ -144,15 +148,15 @@ class Calls:
         body: RequestBody | None = None,
         headers: Headers = (),
     ) -> AsyncGenerator[Response]:
-        """A call of the agreed version whose answer lasts or flows, with its status checked."""
+        """Make a call whose response may take long or be large. Yield the response, with its status checked."""
         target = await self._target(path, query)
         async with self._stream(operation, method, target, body=body, headers=headers) as response:
             yield response
 
     @asynccontextmanager
-    async def download(self, operation: str, path: str, *, query: Query | None = None) -> AsyncGenerator[Answer]:
-        """A GET of the agreed version with much data in its answer, with its status checked."""
-        # With this module, h11 would add 7 ms to `import lightrunner`; httpx imports it when it first connects.
+    async def download(self, operation: str, path: str, *, query: Query | None = None) -> AsyncGenerator[AnyResponse]:
+        """Make a GET whose response has much data. Yield the response, with its status checked."""
+        # Imported here, since h11 would add 7 ms to `import lightrunner`; httpx imports it when it first connects.
         from .download import open_download  # noqa: PLC0415
 
         target = await self._target(path, query)
@@ -160,29 +164,30 @@ class Calls:
             async with self._stream(operation, "GET", target) as response:
                 yield response
             return
-        with self._noting_losses():
+        with self._renegotiate_if_lost():
             async with open_download(self.endpoint, operation, target) as download:
                 await _check(operation, download)
                 yield download
 
     @asynccontextmanager
     async def upgrade(self, operation: str, path: str, *, query: Query) -> AsyncGenerator[RawConnection]:
-        """A call of the agreed version that hands its connection over."""
+        """Make a call that upgrades its connection. Yield the connection."""
         target = await self._target(path, query)
-        with self._noting_losses():
+        with self._renegotiate_if_lost():
             async with self._transport.open(operation, "POST", target, headers=_UPGRADE) as response:
-                # A proxy that keeps the upgrade to itself makes the daemon answer 200, with a body as long as the run.
+                # Behind a proxy that drops the Upgrade header, the daemon responds 200 with a body that lasts as long
+                # as the run. `upgraded` refuses it without reading that body.
                 if response.status >= _REFUSED:
                     raise response_error(operation, response.status, await response.error_body())
                 yield await response.upgraded()
 
-    async def _connectable(self) -> None:
+    async def _ensure_forward(self) -> None:
         if self._forward is not None:
             await self._forward.ensure()
 
     async def _target(self, path: str, query: Query | None) -> str:
-        with self._noting_losses():
-            await self._connectable()
+        with self._renegotiate_if_lost():
+            await self._ensure_forward()
         target = f"/v{self._version or await self._negotiate()}{_DOT_SEGMENT.sub(_encode_dots, path)}"
         arguments = _arguments(query) if query else ""
         return f"{target}?{arguments}" if arguments else target
@@ -198,7 +203,7 @@ class Calls:
         headers: Headers = (),
         is_short: bool = False,
     ) -> AsyncGenerator[Response]:
-        with self._noting_losses():
+        with self._renegotiate_if_lost():
             async with self._transport.open(
                 operation, method, target, body=body, headers=headers, is_short=is_short
             ) as response:
@@ -206,8 +211,8 @@ class Calls:
                 yield response
 
     @contextmanager
-    def _noting_losses(self) -> Generator[None]:
-        """Behind a lost connection another daemon may answer: its version is asked for again."""
+    def _renegotiate_if_lost(self) -> Generator[None]:
+        """Forget the version if the connection is lost: another daemon may respond to the next call."""
         try:
             yield
         except EngineUnreachable:
@@ -215,15 +220,16 @@ class Calls:
             raise
 
     async def _negotiate(self) -> str:
-        """Agree on a version: the daemon's newest, clamped to what this client knows.
+        """Choose and return the version for calls: the daemon's newest, but not above `MAX_API_VERSION`.
 
-        A daemon whose newest version is one that we know accepts it for sure. Only a newer daemon is asked which is
-        the oldest that it accepts: /version takes some 50 ms, since the daemon runs three programs for it.
+        Only a daemon newer than `MAX_API_VERSION` may refuse the chosen version. Only there is /version asked for the
+        oldest one that the daemon accepts: it takes some 50 ms, since the daemon runs three programs for it.
         """
         newest = _version(await self.ping())
         if newest < MIN_API_VERSION:
             raise EngineProtocolError(
-                f"the daemon at {self.endpoint} speaks API {_text(newest)}; {_text(MIN_API_VERSION)} or newer is needed"
+                f"the daemon at {self.endpoint} is too old: it speaks API {_text(newest)}, and lightrunner needs "
+                f"{_text(MIN_API_VERSION)} (Docker 19.03) or newer"
             )
         if newest > MAX_API_VERSION:
             async with self._stream("system_version", "GET", "/version", is_short=True) as response:
@@ -233,20 +239,20 @@ class Calls:
         return self._version
 
 
-async def _check(operation: str, response: Answer) -> None:
+async def _check(operation: str, response: AnyResponse) -> None:
     if response.status not in _GOOD_STATUSES:
         raise response_error(operation, response.status, await response.error_body())
 
 
 def _encode_dots(segment: re.Match[str]) -> str:
-    """Names as they are: who resolves dots, such as httpx, would take an image ``../containers/x`` for a container."""
+    """Encode dots: httpx and the daemon resolve ``..``, and would take an image ``../containers/x`` for a container."""
     return segment[0].replace(".", "%2E")
 
 
 def _version(text: str) -> tuple[int, int]:
     match = _VERSION.fullmatch(text)
     if match is None:
-        raise EngineProtocolError(f"{text!r} is not an API version")
+        raise EngineProtocolError(f"the daemon's API version {text!r} is not <major>.<minor>")
     return int(match[1]), int(match[2])
 
 
@@ -255,7 +261,7 @@ def _text(version: tuple[int, int]) -> str:
 
 
 def _arguments(query: Query) -> str:
-    """A query string; what is None is left out, truth is a digit."""
+    """Encode a query string. None is left out, True is 1 and False is 0."""
     return urlencode(
         {name: int(value) if isinstance(value, bool) else value for name, value in query.items() if value is not None},
         errors="surrogateescape",
@@ -263,5 +269,5 @@ def _arguments(query: Query) -> str:
 
 
 def filters_text(filters: Filters | None) -> str | None:
-    """Filters as a query has them: JSON."""
+    """Encode filters as JSON, the form that a query has them in; None without filters."""
     return wire.encode(filters).decode() if filters else None

@@ -1,7 +1,6 @@
-"""The Engine API, one short method per operation, each named after its operation id.
+"""`EngineClient`: the Engine API, one short method per operation, each named after its operation id.
 
-Options in, a struct out; what the daemon refuses raises `EngineResponseError`. Where the order of calls matters the
-docstring says so.
+Each method takes options and returns a struct. The docstring says so if the order of calls matters.
 """
 
 import os
@@ -19,30 +18,33 @@ from .images import Images
 from .tls import tls_context
 
 _PRUNE_ALL_VERSION: Final = (1, 42)
-"""Since this version a prune spares named volumes unless it is asked for all; earlier ones refuse that filter."""
+"""From this version on, a prune spares named volumes unless the filter ``all`` is set. Earlier versions refuse that
+filter."""
 
 
 class EngineClient(Containers, Images):
-    """A client of one Docker daemon. Use as ``async with``; it owns connections, and no tasks.
+    """A client of one Docker daemon. Use as ``async with``.
 
     Args:
-        host: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host``; None: as `find_endpoint` chooses.
-        tls: for a TCP address, in place of what the environment says about TLS.
+        host: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host``; None: `find_endpoint` chooses.
+        tls: the TLS context for a TCP address; None: as the environment or the Docker CLI's context says.
 
-    Error handling: every method raises `EngineUnreachable` where the daemon cannot be reached or the connection is
-    lost, `EngineProtocolError` where it answers something that is not the Engine API, and `EngineResponseError`
-    (`EngineNotFound`, `EngineConflict`) where it refuses. The API version is agreed on with the first call, and again
-    after a lost connection.
+    Resource handling: a client owns connections, not tasks. The first call negotiates the API version, and so does the
+    first call after a lost connection.
+
+    Error handling: every method raises `EngineUnreachable` if the daemon cannot be reached or the connection is lost,
+    `EngineProtocolError` if the response is not the Engine API's, and `EngineResponseError` (`EngineNotFound`,
+    `EngineConflict`) if the daemon responds with an error status.
 
     Raises:
-        EngineEndpointError: `host`, what the environment names, or a certificate's file cannot be used.
+        EngineEndpointError: the daemon's address or a certificate file cannot be used.
     """
 
     def __init__(self, host: str | None = None, *, tls: ssl.SSLContext | None = None) -> None:
         endpoint = find_endpoint(host, os.environ, current_context=current_context)
         if tls is not None:
             if endpoint.socket or endpoint.ssh is not None:
-                raise EngineEndpointError(f"tls: {endpoint} is not a TCP address")
+                raise EngineEndpointError(f"tls: {endpoint} is not a TCP address; only tcp:// takes a TLS context")
             endpoint = endpoint._replace(tls=TlsFiles())
         elif endpoint.tls is not None:
             tls = tls_context(endpoint.tls)
@@ -62,37 +64,41 @@ class EngineClient(Containers, Images):
     # --- system ---------------------------------------------------------------------------------------------------
 
     async def system_ping(self) -> str:
-        """The newest API version that the daemon speaks, such as ``1.41``.
+        """Ping the daemon. Return the newest API version that it speaks, such as ``1.41``.
 
         Raises:
-            EngineUnreachable: also where there is no answer within 5 s.
+            EngineUnreachable: also if the daemon does not respond within 5 s.
         """
         return await self._calls.ping()
 
     async def system_version(self) -> wire.SystemVersion:
-        """The daemon's versions."""
+        """Return the daemon's versions. This takes some 50 ms: dockerd runs three programs for it."""
         return wire.decode(
             wire.SYSTEM_VERSION, "system_version", await self._calls.call("system_version", "GET", "/version")
         )
 
     async def system_info(self) -> wire.SystemInfo:
-        """The daemon's configuration and its host."""
+        """Return the daemon's configuration, and information about its host."""
         return wire.decode(wire.SYSTEM_INFO, "system_info", await self._calls.call("system_info", "GET", "/info"))
 
     # --- volumes --------------------------------------------------------------------------------------------------
 
     async def volume_create(self, body: wire.VolumeCreateRequest) -> wire.Volume:
-        """Create a volume, or find the one of that name."""
+        """Create a volume, or return the one that has the name already."""
         reply = await self._calls.call("volume_create", "POST", "/volumes/create", json=body)
         return wire.decode(wire.VOLUME, "volume_create", reply)
 
     async def volume_inspect(self, name: str) -> wire.Volume:
-        """A volume."""
+        """Return a volume.
+
+        Raises:
+            EngineNotFound: there is no such volume.
+        """
         reply = await self._calls.call("volume_inspect", "GET", f"/volumes/{quote(name, safe='')}")
         return wire.decode(wire.VOLUME, "volume_inspect", reply)
 
     async def volume_list(self, *, filters: Filters | None = None) -> list[wire.Volume]:
-        """All volumes, or those that the filters choose."""
+        """Return all volumes, or those that match the filters."""
         reply = await self._calls.call("volume_list", "GET", "/volumes", query={"filters": filters_text(filters)})
         return wire.decode(wire.VOLUME_LIST, "volume_list", reply).volumes or []
 
@@ -100,12 +106,13 @@ class EngineClient(Containers, Images):
         """Remove a volume.
 
         Raises:
+            EngineNotFound: there is no such volume.
             EngineConflict: a container uses it.
         """
         await self._calls.call("volume_delete", "DELETE", f"/volumes/{quote(name, safe='')}", query={"force": force})
 
     async def volume_prune(self, *, filters: Filters | None = None) -> wire.VolumePruneResponse:
-        """Remove the volumes, named ones included, that no container uses."""
+        """Remove the volumes that no container uses, named ones included."""
         if await self._calls.api_version() >= _PRUNE_ALL_VERSION:
             filters = {"all": ["true"], **(filters or {})}
         reply = await self._calls.call(
@@ -116,22 +123,30 @@ class EngineClient(Containers, Images):
     # --- networks -------------------------------------------------------------------------------------------------
 
     async def network_create(self, body: wire.NetworkCreateRequest) -> wire.NetworkCreateResponse:
-        """Create a network. Names are not unique; a bridge's device name is."""
+        """Create a network. The daemon accepts a name that is taken; the device name of a bridge is unique."""
         reply = await self._calls.call("network_create", "POST", "/networks/create", json=body)
         return wire.decode(wire.NETWORK_CREATE, "network_create", reply)
 
     async def network_inspect(self, network: str) -> wire.Network:
-        """A network."""
+        """Return a network, by its id or name.
+
+        Raises:
+            EngineNotFound: there is no such network.
+        """
         reply = await self._calls.call("network_inspect", "GET", f"/networks/{quote(network, safe='')}")
         return wire.decode(wire.NETWORK, "network_inspect", reply)
 
     async def network_list(self, *, filters: Filters | None = None) -> list[wire.Network]:
-        """All networks, or those that the filters choose. The filter ``name`` matches parts of names."""
+        """Return all networks, or those that match the filters. The filter ``name`` matches parts of names."""
         reply = await self._calls.call("network_list", "GET", "/networks", query={"filters": filters_text(filters)})
         return wire.decode(wire.NETWORK_LIST, "network_list", reply)
 
     async def network_delete(self, network: str) -> None:
-        """Remove a network."""
+        """Remove a network.
+
+        Raises:
+            EngineNotFound: there is no such network.
+        """
         await self._calls.call("network_delete", "DELETE", f"/networks/{quote(network, safe='')}")
 
     async def network_prune(self, *, filters: Filters | None = None) -> wire.NetworkPruneResponse:

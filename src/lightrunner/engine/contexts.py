@@ -1,8 +1,8 @@
 """Read the Docker CLI's contexts: named daemons, in files under ~/.docker.
 
-config.json                             which context is the current one
-contexts/meta/<sha256>/meta.json        a context's daemon; the folder is the digest of its name
-contexts/tls/<sha256>/docker/*.pem      its certificates
+config.json                             the name of the current context
+contexts/meta/<sha256>/meta.json        the daemon of a context; the folder's name is the digest of the context's name
+contexts/tls/<sha256>/docker/*.pem      the certificates of a context
 """
 
 import hashlib
@@ -35,13 +35,13 @@ class _Meta(msgspec.Struct, rename="pascal"):
 
 
 def current_context(environ: Mapping[str, str]) -> Endpoint | None:
-    """The endpoint of the current context; None for the default one, which is not in a file.
+    """Return the endpoint of the current context; None for the default context, which has no file.
 
-    The current context is ``DOCKER_CONTEXT``, else what ``config.json`` in ``DOCKER_CONFIG``, by default ``~/.docker``,
-    says.
+    ``DOCKER_CONTEXT`` names the current context. If it is not set, ``config.json`` does, in the folder
+    ``DOCKER_CONFIG`` or ``~/.docker``.
 
     Raises:
-        EngineEndpointError: there is no such context, its files cannot be read, or it names no usable daemon.
+        EngineEndpointError: the context does not exist, its files cannot be read, or its daemon's URL is invalid.
     """
     folder = Path(environ.get("DOCKER_CONFIG") or f"{environ.get('HOME', '')}/.docker")
     name = environ.get("DOCKER_CONTEXT") or _read(folder / "config.json", _Config, _Config()).current_context
@@ -50,7 +50,7 @@ def current_context(environ: Mapping[str, str]) -> Endpoint | None:
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     meta = _read(folder / "contexts" / "meta" / digest / "meta.json", _Meta, None)
     if meta is None:
-        raise EngineEndpointError(f"Docker context {name!r} does not exist: see `docker context ls`")
+        raise EngineEndpointError(f"Docker context {name!r} does not exist: `docker context ls` lists the contexts")
     docker = meta.endpoints.get("docker", _DockerEndpoint())
     try:
         return parse_endpoint(docker.host, _tls(folder / "contexts" / "tls" / digest / "docker", docker))
@@ -59,7 +59,7 @@ def current_context(environ: Mapping[str, str]) -> Endpoint | None:
 
 
 def _tls(folder: Path, docker: _DockerEndpoint) -> TlsFiles | None:
-    """A context has TLS where it has certificates, or says that they are not to be verified."""
+    """Return the context's TLS files; None without TLS. A context uses TLS if it has a certificate or skips checks."""
     files = tls_files(str(folder), os.path.exists, verify=not docker.skip_verify)
     return files if docker.skip_verify or files.ca or files.certificate else None
 
@@ -72,4 +72,4 @@ def _read(path: Path, kind: type[T], missing: T) -> T:
     except OSError as error:
         raise EngineEndpointError(f"{path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise EngineEndpointError(f"{path} is not a file of the Docker CLI: {error}") from error
+        raise EngineEndpointError(f"{path} is not in the Docker CLI's format: {error}") from error

@@ -1,13 +1,14 @@
-"""An archive from the daemon, read from a plain socket by the thread that writes it to files.
+"""Receive an archive from a plain socket, in the thread that writes it to files.
 
-Over httpx an archive takes the event loop 0.15 ms a piece. Even with the event loop and the writing thread overlapping
-(`drain.py`), 200 MB took 1.4 times as long and three times the processor time, and neither they nor 3,000 small files
-arrived as fast as ``docker cp`` has them (dockerd 20.10). Here h11 parses the head alone; the body follows as it is, to
-the end of the connection. `Download` has the interface of `lightrunner.engine.transport.Response`.
+Over httpx an archive takes the event loop 0.15 ms per piece. Even with the event loop and the writing thread
+overlapping (`drain.py`), 200 MB took 1.4 times as long and three times the processor time, and both 200 MB and 3,000
+small files were slower than with ``docker cp`` (dockerd 20.10). Here h11 parses only the head. The body is everything
+after the head, to the end of the connection. `Download` has the interface of
+`lightrunner.engine.transport.AnyResponse`.
 
-Reading and writing in one thread matters as much: between an event loop at the socket and a thread at the files, the
-interpreter's lock and each piece change hands some thousand times, for a quarter of the time. A silent daemon keeps no
-thread; a cancellation takes effect at the next piece.
+One thread that both reads and writes matters as much: with the event loop reading and a thread writing, each piece and
+the interpreter's lock change hands some thousand times, which takes a quarter of the time. A silent daemon occupies no
+thread. A cancellation takes effect at the next piece.
 """
 
 import socket
@@ -25,7 +26,7 @@ from .threads import thread_limiter
 from .transport import CONNECT_TIMEOUT, HEADERS, RECEIVE_BYTES, lost_connection
 
 _SILENCE: Final = 0.1
-"""Seconds without data after which a thread is given back, and the event loop waits."""
+"""Seconds without data after which the thread is released, and the event loop waits instead."""
 
 
 class Download:
@@ -38,37 +39,37 @@ class Download:
         self._http = h11.Connection(h11.CLIENT)
         self._headers: dict[bytes, bytes] = {}
         self._received: list[memoryview] = []
-        self._is_raw = False  # What follows is the body, without any framing.
+        self._is_raw = False  # All further bytes are the body: it has no framing.
         self._ended = False
         self.status = 0
 
     async def receive_head(self, request: h11.Request) -> None:
-        """Wait for the head of the response to a request that was sent."""
+        """Receive the head of the response. `request` has been sent."""
         self._http.send(request)
         self._http.send(h11.EndOfMessage())
         while not self.status:
             await self._receive()
 
     def header(self, name: str) -> str | None:
-        """A header's value, by its name in lower case; `None` without that header."""
+        """Return a header's value; `None` without that header. `name` is in lower case."""
         value = self._headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
     async def receive_some(self) -> bytes:
-        """Receive the next bytes of the body, as they come; none at its end."""
+        """Receive the next bytes of the body; empty at its end."""
         while not self._received and not self._ended:
             await self._receive()
         return b"".join(self._take())
 
     async def drain(self, consume: Consume) -> None:
-        """Hand the body to `consume`, in the thread that receives it, until it ends or `consume` returns True."""
+        """Call `consume` with the body's pieces, in the receiving thread, until the end or until it returns True."""
         received = self._take()
         while await trio.to_thread.run_sync(self._drain, received, consume, limiter=thread_limiter()):
             received = []
             await trio.lowlevel.wait_readable(self._socket)
 
     async def error_body(self) -> bytes:
-        """Receive the body of a refusal, capped."""
+        """Receive the body of an error response, up to `MAX_ERROR_BODY_BYTES`."""
         body = b""
         while len(body) < MAX_ERROR_BODY_BYTES and (data := await self.receive_some()):
             body += data
@@ -81,7 +82,7 @@ class Download:
             self._decode(data)
 
     def _drain(self, received: Sequence[memoryview], consume: Consume) -> bool:
-        """Read on until nothing more is needed or nothing comes; True where more is to come."""
+        """Read until the end, or until `consume` returns True. Return True if the daemon is silent before that."""
         while not (received and consume(received)) and not self._ended:
             trio.from_thread.check_cancelled()
             data = self._read()
@@ -92,7 +93,7 @@ class Download:
         return False
 
     def _read(self) -> bytes | None:
-        """Read what has come, nothing at the end; None where nothing comes for a while."""
+        """Read some bytes, empty at the end; None after `_SILENCE` without data."""
         try:
             return self._socket.recv(RECEIVE_BYTES)
         except TimeoutError:
@@ -113,9 +114,9 @@ class Download:
         except h11.RemoteProtocolError as error:
             if not data:
                 raise EngineUnreachable(
-                    f"{self._operation}: the connection to {self._endpoint} was lost: it ended inside the answer"
+                    f"{self._operation}: the connection to {self._endpoint} was lost: it ended inside the response"
                 ) from error
-            message = f"{self._operation}: {self._endpoint} does not speak HTTP as agreed: {error}"
+            message = f"{self._operation}: the response from {self._endpoint} is not valid HTTP: {error}"
             raise EngineProtocolError(message) from error
 
     def _handle(self, event: h11.Event) -> None:
@@ -137,23 +138,23 @@ class Download:
 async def open_download(endpoint: Endpoint, operation: str, target: str) -> AsyncGenerator[Download]:
     """Send a GET over HTTP/1.0, and yield the response as soon as its head has arrived.
 
-    The answer to HTTP/1.0 has no chunks: Go's server writes a chunk to the socket in three parts, each of which wakes
-    the reader; without them an archive took a tenth less time. The body ends with the connection, and so does one
-    that was cut off: the archive's own end mark has to tell.
+    A response over HTTP/1.0 has no chunks. Go's server writes each chunk to the socket in three parts, each of which
+    wakes the reader: without chunks an archive took a tenth less time. The end of the connection is the end of the
+    body, so a body that was cut off looks complete. The caller has to check for the archive's own end mark.
 
     Args:
-        endpoint: the daemon, on a plain socket.
-        operation: the operation's name, for errors.
+        endpoint: the daemon's address, without TLS.
+        operation: the operation's name, for error messages.
         target: path and query, already encoded.
 
     Raises:
-        EngineUnreachable: there is no connection, or it was lost.
-        EngineProtocolError: the answer is not HTTP.
+        EngineUnreachable: the connection cannot be made, or was lost.
+        EngineProtocolError: the response is not HTTP.
     """
     try:
         request = h11.Request(method="GET", target=target, headers=[*HEADERS, (b"Connection", b"close")])
     except h11.LocalProtocolError as error:
-        raise EngineProtocolError(f"{operation}: the request cannot be made: {error}") from error
+        raise EngineProtocolError(f"{operation}: the request's URL is invalid: {error}") from error
     lines = [b"GET %b HTTP/1.0" % request.target, *(b"%b: %b" % header for header in request.headers), b"\r\n"]
     stream = await _connect(endpoint, operation)
     try:
@@ -176,6 +177,6 @@ async def _connect(endpoint: Endpoint, operation: str) -> trio.SocketStream:
             if endpoint.socket:
                 return await trio.open_unix_socket(endpoint.socket)
             return await trio.open_tcp_stream(endpoint.address, endpoint.port)
-    except (OSError, trio.TooSlowError, UnicodeError) as error:  # A host's name may not be valid in IDNA.
+    except (OSError, trio.TooSlowError, UnicodeError) as error:  # UnicodeError: the host name is not valid IDNA.
         reason = str(error) or type(error).__name__
         raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {reason}") from error

@@ -1,7 +1,7 @@
-"""A response's body, received on the event loop while a thread consumes it.
+"""Receive a response's body on the event loop, while a thread consumes it.
 
-The two overlap, and change hands once per MiB: with a thread for each received piece of 64 KiB, an archive takes twice
-as long.
+The event loop hands over batches of 1 MiB. With one thread call per received piece of 64 KiB, an archive takes twice as
+long.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,21 +15,22 @@ from .upload import open_bare_nursery
 _BATCH_BYTES: Final = 1024 * 1024
 
 _BATCHES_AHEAD: Final = 2
-"""Batches that wait, beside the one being received and the one being consumed. More is no faster."""
+"""Batches in the queue, besides the one being received and the one being consumed. More are no faster."""
 
 Receive = Callable[[], Awaitable[bytes]]
 Consume = Callable[[Sequence[memoryview]], bool | None]
-"""Takes the next pieces of a body. True: it needs no more of them."""
+"""Takes the next pieces of a body. Returns True if it needs no more."""
 
 _Batch = list[memoryview]
 
 
 async def drain_in_thread(receive_some: Receive, consume: Consume) -> None:
-    """Hand a body to `consume`, in a thread and in batches of about 1 MiB, until it ends or `consume` returns True.
+    """Call `consume` with a body's pieces, in batches of about 1 MiB, until the body ends or `consume` returns True.
 
     Args:
-        receive_some: receives the next bytes; none at the end. What it raises comes out after what it received.
-        consume: runs in a worker thread. What it raises comes out.
+        receive_some: receives the next bytes; empty at the end. Its exception propagates after `consume` has got all
+            bytes that were received before.
+        consume: runs in a worker thread. Its exceptions propagate.
     """
     send, receive = trio.open_memory_channel[_Batch | Exception](_BATCHES_AHEAD)
     async with open_bare_nursery() as nursery, receive:

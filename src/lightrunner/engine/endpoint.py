@@ -1,4 +1,4 @@
-"""Parse a daemon's URL, and choose the daemon that the environment names (pure).
+"""Parse a daemon's URL, and choose the daemon that the environment names. Pure.
 
 unix:///path    tcp://host:port, plain or with TLS    ssh://user@host:port/path
 """
@@ -17,15 +17,15 @@ MAX_SOCKET_PATH_BYTES = 107
 """Linux' sockaddr_un.sun_path, without its NUL."""
 
 HOST_VARIABLES: Final = ("LIGHT_RUNNER_HOST", "DOCKER_HOST")
-"""Environment variables that hold a URL; the first one that is set and not empty counts."""
+"""Environment variables for the daemon's URL. The first one that is set and not empty counts."""
 
 
 class TlsFiles(NamedTuple):
     """PEM files for TLS.
 
     Attributes:
-        ca: certificates of the authorities that may sign the daemon's; None: the system's.
-        certificate: the client's, with its chain; None: no client certificate.
+        ca: certificates of the authorities that may sign the daemon's certificate; None: the system's authorities.
+        certificate: the client's certificate, with its chain; None: no client certificate.
         key: the client's private key.
         verify: check the daemon's certificate and host name.
     """
@@ -37,7 +37,7 @@ class TlsFiles(NamedTuple):
 
 
 class SshTarget(NamedTuple):
-    """A daemon behind ssh: what to log in to, and the path of the daemon's socket there."""
+    """A daemon behind ssh: the login (``user@host`` or ``host``), and the path of the daemon's socket on that host."""
 
     destination: str
     port: int | None = None
@@ -57,8 +57,8 @@ class Endpoint(NamedTuple):
         socket: the path; empty for TCP. With `ssh` it is the local end of the forwarded socket.
         address: the TCP host.
         port: the TCP port.
-        tls: the connection is encrypted, by these files or, where they are None, as the caller's `ssl.SSLContext` says.
-        ssh: the host that `socket` is forwarded to.
+        tls: the files of an encrypted connection; None: no TLS.
+        ssh: the host that `socket` is forwarded to; None: no forwarding.
     """
 
     socket: str
@@ -69,7 +69,7 @@ class Endpoint(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The base of request URLs. Over a Unix socket the daemon ignores its host."""
+        """The base of request URLs. Over a Unix socket the daemon ignores the host in it."""
         return f"http{'s' if self.tls else ''}://{self._authority}"
 
     @property
@@ -83,7 +83,7 @@ class Endpoint(NamedTuple):
 
 
 def _bracketed(address: str) -> str:
-    """An address as a URL has it: IPv6 in brackets."""
+    """Return an address as URLs have it: IPv6 in brackets."""
     return f"[{address}]" if ":" in address else address
 
 
@@ -92,10 +92,10 @@ def parse_endpoint(host: str, tls: TlsFiles | None = None) -> Endpoint:
 
     Args:
         host: the URL.
-        tls: for a TCP address; a Unix socket and ssh do without.
+        tls: the files for a TCP address. A Unix socket and ssh ignore it.
 
     Raises:
-        EngineEndpointError: the scheme is another one, or the rest is no address. It names the URL.
+        EngineEndpointError: the URL has another scheme, or is invalid.
     """
     scheme, separator, rest = host.partition("://")
     if not separator:
@@ -117,13 +117,13 @@ def parse_endpoint(host: str, tls: TlsFiles | None = None) -> Endpoint:
 
 def _socket_path(host: str, path: str) -> str:
     if not path.startswith("/") or "\0" in path:
-        raise EngineEndpointError(f"host {host!r} does not name a socket by an absolute path: unix:///path")
+        raise EngineEndpointError(f"host {host!r} has no absolute path to a socket: write unix:///path")
     try:
         encoded = os.fsencode(path)
     except UnicodeEncodeError as error:
         raise EngineEndpointError(f"host {host!r} cannot be encoded as a path") from error
     if len(encoded) > MAX_SOCKET_PATH_BYTES:
-        raise EngineEndpointError(f"host {host!r}: a socket's path has {MAX_SOCKET_PATH_BYTES} bytes at most")
+        raise EngineEndpointError(f"host {host!r}: the socket's path is longer than {MAX_SOCKET_PATH_BYTES} bytes")
     return path
 
 
@@ -132,7 +132,7 @@ def _ssh_target(host: str) -> SshTarget:
     address, port = _address(host, form)
     parts = urlsplit(host)
     user = parts.username
-    # ssh would take a destination that begins with a dash for an option.
+    # ssh takes a destination that begins with a dash for an option.
     if parts.password is not None or user == "" or address.startswith("-") or (user or "").startswith("-"):
         raise EngineEndpointError(f"host {host!r} is not {form}")
     # A colon would end the remote path in ssh's option -L.
@@ -143,13 +143,13 @@ def _ssh_target(host: str) -> SshTarget:
 
 
 def _address(host: str, form: str) -> tuple[str, int | None]:
-    """A URL's host and port; neither query nor fragment."""
+    """Return a URL's host and port. Refuse a query and a fragment."""
     try:
         parts = urlsplit(host)
         address, port = parts.hostname, parts.port
     except ValueError as error:
         raise EngineEndpointError(f"host {host!r} is not {form}: {error}") from error
-    # The text as it was given: urlsplit drops line breaks and tabs without a word.
+    # Check the original text: urlsplit silently drops line breaks and tabs.
     if not address or parts.query or parts.fragment or not host.isprintable() or " " in host:
         raise EngineEndpointError(f"host {host!r} is not {form}")
     return address, port
@@ -164,23 +164,23 @@ def find_endpoint(
     """Choose the daemon.
 
     The first of these counts: `host`, ``LIGHT_RUNNER_HOST``, ``DOCKER_HOST``, the Docker CLI's current context
-    (``DOCKER_CONTEXT`` or its config file's), the first usual socket that exists.
+    (``DOCKER_CONTEXT`` or ``currentContext`` in its config file), the first usual socket that exists.
 
     The usual sockets are the system's, the rootless daemon's (``$XDG_RUNTIME_DIR/docker.sock``) and Docker Desktop's
-    (``~/.docker/run/docker.sock``). Where none exists it is the system's, so that an error names it.
+    (``~/.docker/run/docker.sock``). If none exists, the system's is chosen, so that errors name it.
 
-    A TCP address is spoken to with TLS if ``DOCKER_TLS_VERIFY`` or ``DOCKER_TLS`` is set and not empty; the latter
-    alone does not verify the daemon's certificate. ca.pem, cert.pem and key.pem come from ``DOCKER_CERT_PATH``, by
-    default ``~/.docker``.
+    A TCP address uses TLS if ``DOCKER_TLS_VERIFY`` or ``DOCKER_TLS`` is set and not empty. ``DOCKER_TLS`` alone does
+    not verify the daemon's certificate. ca.pem, cert.pem and key.pem are read from ``DOCKER_CERT_PATH``, by default
+    ``~/.docker``.
 
     Args:
-        host: the URL that the caller gave.
-        environ: the environment.
-        exists: whether a path exists.
-        current_context: the endpoint of the Docker CLI's current context; None for the default one.
+        host: the caller's URL; None: choose from the environment.
+        environ: the environment variables.
+        exists: tells whether a path exists.
+        current_context: returns the endpoint of the Docker CLI's current context; None for the default context.
 
     Raises:
-        EngineEndpointError: as `parse_endpoint`, and what `current_context` raises.
+        EngineEndpointError: from `parse_endpoint` or `current_context`.
     """
     chosen = host if host is not None else next(filter(None, map(environ.get, HOST_VARIABLES)), None)
     if chosen is not None:
@@ -204,7 +204,7 @@ def _environment_tls(environ: Mapping[str, str], exists: Callable[[str], bool]) 
 
 
 def tls_files(folder: str, exists: Callable[[str], bool], *, verify: bool) -> TlsFiles:
-    """The files of a folder as the Docker CLI names them, without those that do not exist."""
+    """Return the PEM files in a folder, by the Docker CLI's names. Files that do not exist are None."""
     ca, certificate, key = (f"{folder}/{name}.pem" for name in ("ca", "cert", "key"))
     has_certificate = exists(certificate) or exists(key)
     return TlsFiles(

@@ -1,34 +1,38 @@
-"""The engine's errors, and the one place that maps an HTTP status to them.
+"""The engine's exceptions, and the one place that maps an HTTP status to an exception. Pure.
 
-Pure: `response_error` takes what the daemon answered and returns the error to raise.
+`response_error` takes a status and a body, and returns the exception to raise.
 """
 
 import msgspec
 
 MAX_ERROR_BODY_BYTES = 64 * 1024
-"""More of an error's body is not read. The daemon's own are a sentence; a proxy's page has no end."""
+"""Limit of an error response's body. The daemon sends a sentence; a proxy may send a page of any length."""
 
 
 class EngineError(Exception):
-    """Whatever goes wrong between this client and a daemon."""
+    """Base class of all errors between this client and a daemon."""
 
 
 class EngineEndpointError(EngineError):
-    """The address of the daemon (``host`` or ``DOCKER_HOST``) cannot be used."""
+    """The daemon's address (``host``, ``DOCKER_HOST`` or a Docker context) cannot be used."""
 
 
 class EngineUnreachable(EngineError):
-    """The daemon is not there, does not answer in time, or the connection to it was lost."""
+    """The daemon cannot be reached, does not respond in time, or the connection to it was lost."""
 
 
 class EngineProtocolError(EngineError):
-    """The daemon, or what answered in its place, said something that the Engine API does not allow."""
+    """The daemon, or a server in its place, sent something that the Engine API does not allow."""
 
 
 class EngineResponseError(EngineError):
-    """The daemon refused. `status` is HTTP's, `message` is the daemon's own sentence.
+    """The daemon responded with an error.
 
-    An error that came inside a stream (pull, import, build) has the status 200 or the code that the stream named.
+    Attributes:
+        operation: the operation that failed, such as ``container_start``.
+        status: the HTTP status. For an error inside the stream of a pull, an import or a build: the code in the
+            stream, or 200 without one.
+        message: the daemon's message.
     """
 
     def __init__(self, operation: str, status: int, message: str) -> None:
@@ -46,7 +50,7 @@ class EngineNotFound(EngineResponseError):
 
 
 class EngineConflict(EngineResponseError):
-    """409: the name is taken, or the object is in a state that does not allow this."""
+    """409: the name is taken, or the object's state does not allow the operation."""
 
 
 _CLASSES: dict[int, type[EngineResponseError]] = {404: EngineNotFound, 409: EngineConflict}
@@ -60,7 +64,7 @@ _ERROR_BODY = msgspec.json.Decoder(_ErrorBody)
 
 
 def response_error(operation: str, status: int, body: bytes) -> EngineResponseError:
-    """The error for a refused request. A body that is not the daemon's JSON is shown as text, shortened."""
+    """Return the exception for an error response. Its message is the daemon's, or else the body's first 500 bytes."""
     try:
         message = _ERROR_BODY.decode(body).message.strip()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,11 +1,12 @@
-"""Multiplexed output, incrementally: what attach and logs send for a container without a terminal.
+"""Decode multiplexed output incrementally: what attach and logs send for a container without a terminal. Pure.
 
 `FrameDecoder.feed` takes bytes and returns pieces of output, each with its stream; `close` ends the stream. Both raise
-`EngineProtocolError` alone: for an unknown frame, for the daemon's own error frame, for a stream that ends inside one.
+`EngineProtocolError` and nothing else: for an unknown frame, for the daemon's error frame, and for a stream that ends
+inside a frame.
 
 A frame is an 8-byte header (stream, three zeros, length as a big-endian uint32) and its payload (Engine API,
-"ContainerAttach", stream format). A frame's payload is handed on in the pieces in which it arrives, so that a length of
-4 GiB costs no memory, and as views, so that nothing is copied.
+"ContainerAttach", stream format). The decoder returns a payload in the pieces in which it arrives, so that a length of
+4 GiB costs no memory. The pieces are views, so that nothing is copied.
 """
 
 import struct
@@ -33,12 +34,12 @@ class FrameDecoder:
 
     def __init__(self) -> None:
         self._head = b""
-        self._left = 0  # Bytes of the current payload that are still to come.
+        self._left = 0  # Bytes of the current payload that have not arrived.
         self._stream: StreamName = "stdout"
         self._error: bytearray | None = None  # The text of a system error, while it arrives.
 
     def feed(self, data: bytes) -> list[OutputPiece]:
-        """The output in `data`, in order. The views keep `data` alive."""
+        """Return the output in `data`, in order. The views keep `data` alive."""
         if self._head:
             data = self._head + data
             self._head = b""
@@ -64,16 +65,16 @@ class FrameDecoder:
         return pieces
 
     def close(self) -> None:
-        """The stream has ended; it may do so between two frames only."""
+        """End the stream. Raise if it ends inside a frame."""
         if self._error is not None:
             self._raise_error(self._error)
         if self._head or self._left:
             missing = self._left or _HEADER_SIZE - len(self._head)
-            raise EngineProtocolError(f"the output ended inside a frame, {missing} bytes early")
+            raise EngineProtocolError(f"the output ended inside a frame: {missing} bytes are missing")
 
     def _open_frame(self, kind: int, zeros: bytes, length: int) -> None:
         if any(zeros):
-            raise EngineProtocolError(f"not a frame: a header with {zeros!r} in the place of three zeros")
+            raise EngineProtocolError(f"invalid frame: the header has {zeros!r} in place of three zeros")
         if kind == _SYSTEM_ERROR:
             self._error = bytearray()
             if not length:
@@ -81,7 +82,7 @@ class FrameDecoder:
         elif kind in _STREAMS:
             self._stream = _STREAMS[kind]
         else:
-            raise EngineProtocolError(f"a frame of the unknown stream {kind}")
+            raise EngineProtocolError(f"invalid frame: unknown stream {kind}")
         self._left = length
 
     def _collect_error(self, text: bytearray, piece: memoryview) -> None:
@@ -91,4 +92,4 @@ class FrameDecoder:
 
     def _raise_error(self, text: bytearray) -> None:
         shown = text.decode(errors="replace").strip()
-        raise EngineProtocolError(f"the daemon reports an error in the output: {shown or 'no reason given'}")
+        raise EngineProtocolError(f"the daemon reported an error in the output: {shown or 'no reason given'}")

@@ -1,4 +1,4 @@
-"""Images: one short method per operation, each named after its operation id."""
+"""The operations on images: one short method each, named after its operation id."""
 
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from urllib.parse import quote, urlencode
@@ -14,16 +14,16 @@ class Images:
     _calls: Calls
 
     async def image_inspect(self, image: str) -> wire.ImageInspectResponse:
-        """An image's configuration.
+        """Return an image's configuration.
 
         Raises:
-            EngineNotFound: it is not here.
+            EngineNotFound: the daemon does not have the image.
         """
         reply = await self._calls.call("image_inspect", "GET", f"/images/{quote(image, safe='/:@')}/json")
         return wire.decode(wire.IMAGE_INSPECT, "image_inspect", reply)
 
     async def image_list(self, *, filters: Filters | None = None) -> list[wire.ImageSummary]:
-        """Images that have a name, or that the filters choose."""
+        """Return the images that have a name, or those that match the filters."""
         reply = await self._calls.call("image_list", "GET", "/images/json", query={"filters": filters_text(filters)})
         return wire.decode(wire.IMAGE_LIST, "image_list", reply)
 
@@ -35,7 +35,7 @@ class Images:
         platform: str | None = None,
         on_progress: Callable[[ProgressMessage], object] | None = None,
     ) -> None:
-        """Pull an image (operation ImageCreate). `tag` is a tag or a digest; without one all tags would come."""
+        """Pull an image (operation ImageCreate). `tag` is a tag or a digest; without one, the daemon pulls all tags."""
         query = {"fromImage": name, "tag": tag, "platform": platform}
         await self._calls.progress("image_create", "/images/create", query=query, on_progress=on_progress)
 
@@ -48,14 +48,14 @@ class Images:
         changes: Sequence[str] = (),
         on_progress: Callable[[ProgressMessage], object] | None = None,
     ) -> str:
-        """Make an image of a root file system in a tar archive (operation ImageCreate, fromSrc).
+        """Create an image from a root file system in a tar archive (operation ImageCreate, fromSrc).
 
         Args:
             body: the archive.
             repo: the name of the image.
-            tag: its tag.
-            changes: Dockerfile instructions such as ``ENV A=b``.
-            on_progress: gets each message.
+            tag: the tag of the image.
+            changes: Dockerfile instructions, such as ``ENV A=b``.
+            on_progress: called with each message.
 
         Returns:
             The image's id.
@@ -75,42 +75,47 @@ class Images:
         platform: str | None = None,
         on_progress: Callable[[ProgressMessage], object] | None = None,
     ) -> None:
-        """Build an image by the classic builder, and give it the tag where that succeeds.
+        """Build an image with the classic builder. It gets the tag if the build succeeds.
 
-        Cancel it by cancelling the call: the daemon kills and removes the container of the step that runs.
+        Cancelling the call cancels the build: the daemon kills and removes the container of the running step.
 
         Args:
             context: a tar archive with a Dockerfile.
             tag: ``name:tag``.
-            labels: of the image.
-            platform: of the image.
-            on_progress: gets each message.
+            labels: the labels of the image.
+            platform: the platform of the image; None: the daemon's.
+            on_progress: called with each message.
 
         Raises:
-            EngineResponseError: a step failed; `status` is then its exit code, where the daemon tells it.
+            EngineResponseError: a step failed; `status` is the step's exit code, if the daemon sends it.
         """
         query = {
             "t": tag,
             "labels": wire.encode(labels or {}).decode(),
             "platform": platform,
             "rm": True,
-            "forcerm": True,  # also where a step fails
+            "forcerm": True,  # also after a failed step
         }
         await self._calls.progress(
             "image_build", "/build", query=query, on_progress=on_progress, body=context, headers=TAR
         )
 
     async def image_tag(self, image: str, *, repo: str, tag: str) -> None:
-        """Give an image one more name."""
+        """Give an image one more name, ``repo:tag``.
+
+        Raises:
+            EngineNotFound: the daemon does not have the image.
+        """
         path = f"/images/{quote(image, safe='/:@')}/tag"
         await self._calls.call("image_tag", "POST", path, query={"repo": repo, "tag": tag})
 
     async def image_delete(
         self, image: str, *, force: bool = False, no_prune: bool = False
     ) -> list[wire.ImageDeleteItem]:
-        """Remove a name of an image, and with its last one the image.
+        """Remove a name of an image, and with its last name the image. Return what was untagged and deleted.
 
         Raises:
+            EngineNotFound: the daemon does not have the image.
             EngineConflict: a container uses it.
         """
         query = {"force": force, "noprune": no_prune}

@@ -1,7 +1,8 @@
-"""Progress streams of pull, import and build: JSON values behind one another -> messages, incrementally.
+"""Decode the progress stream of a pull, an import or a build incrementally: JSON values -> messages. Pure.
 
 `ProgressDecoder.feed` takes bytes and returns the messages that they complete; `close` ends the stream. Both raise
-`EngineProtocolError` alone. Values are told apart as JSON, not by lines: the API promises no line breaks.
+`EngineProtocolError` and nothing else. Messages are split by JSON syntax, not by lines: the API promises no line
+breaks.
 """
 
 import codecs
@@ -12,25 +13,26 @@ import msgspec
 from .errors import EngineProtocolError
 
 MAX_MESSAGE_CHARACTERS = 4 * 1024 * 1024
-"""One message. The longest legitimate ones are a build's lines, which the daemon cuts at 64 KiB, and image lists."""
+"""Limit of one message. The longest legitimate ones are a build's lines, which the daemon cuts at 64 KiB, and image
+lists."""
 
 
 class ProgressDetail(msgspec.Struct, frozen=True):
-    """How far a layer is, in bytes."""
+    """The progress of a layer, in bytes."""
 
     current: int | None = None
     total: int | None = None
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):
-    """Why a pull, an import or a build failed; `code` is an exit code or an HTTP status, where there is one."""
+    """Why a pull, an import or a build failed. `code` is an exit code or an HTTP status, if the daemon sends one."""
 
     message: str = ""
     code: int | None = None
 
 
 class ProgressMessage(msgspec.Struct, frozen=True, rename={"error_detail": "errorDetail", "detail": "progressDetail"}):
-    """One message of such a stream."""
+    """One message of a progress stream."""
 
     status: str = ""
     id: str = ""
@@ -50,20 +52,19 @@ class ProgressDecoder:
         self._text = ""
 
     def feed(self, data: bytes) -> list[ProgressMessage]:
-        """The messages that `data` completes."""
+        """Return the messages that `data` completes."""
         try:
             self._text += self._utf8.decode(data)
         except UnicodeDecodeError as error:
-            raise EngineProtocolError(f"a progress stream that is not UTF-8: {error.reason}") from error
+            raise EngineProtocolError(f"the progress stream is not UTF-8: {error.reason}") from error
         messages: list[ProgressMessage] = []
-        # A value can only be complete where one of the new bytes closes an object: without this look an unfinished
-        # long message would be parsed again with every chunk.
+        # A message ends with a brace. Without this check, a long unfinished message would be parsed with every chunk.
         if b"}" in data:
             at = 0
             while (start := self._skip_blanks(at)) < len(self._text):
                 try:
                     value, at = self._json.raw_decode(self._text, start)
-                except (ValueError, RecursionError):  # Unfinished, or never to be: `close` tells.
+                except (ValueError, RecursionError):  # Unfinished, or not JSON: `close` finds out.
                     at = start
                     break
                 messages.append(_message(value))
@@ -72,7 +73,7 @@ class ProgressDecoder:
         return messages
 
     def close(self) -> None:
-        """The stream has ended; it may do so between two messages only."""
+        """End the stream. Raise if it ends inside a message."""
         try:
             rest = self._text + self._utf8.decode(b"", final=True)
         except UnicodeDecodeError as error:
@@ -90,7 +91,7 @@ class ProgressDecoder:
         if rest and not rest.startswith("{"):
             raise EngineProtocolError(f"not a progress message: {rest[:200]!r}")
         if len(rest) > MAX_MESSAGE_CHARACTERS:
-            raise EngineProtocolError(f"a progress message of more than {MAX_MESSAGE_CHARACTERS} characters")
+            raise EngineProtocolError(f"the progress message has more than {MAX_MESSAGE_CHARACTERS} characters")
 
 
 def _message(value: object) -> ProgressMessage:

@@ -1,6 +1,6 @@
-"""Reach a daemon over ssh: forward a local Unix socket to the daemon's.
+"""Reach a daemon over ssh: forward a local Unix socket to the daemon's socket.
 
-One `ssh` process serves all connections. The far side needs no Docker CLI, and the half-close of stdin passes through.
+One `ssh` process serves all connections. The remote host needs no Docker CLI, and the half-close of stdin is forwarded.
 """
 
 import secrets
@@ -16,14 +16,14 @@ from .endpoint import Endpoint, SshTarget
 from .errors import EngineUnreachable
 
 _START_TIMEOUT: Final = 30.0
-"""Seconds for logging in. 0.3 s were seen on one machine."""
+"""Seconds for logging in. On one machine it took 0.3 s."""
 
 _STOP_TIMEOUT: Final = 5.0
 _POLL: Final = 0.01
 
 _OPTIONS: Final = (
     "-o",
-    "BatchMode=yes",  # Without a terminal nobody can answer a question.
+    "BatchMode=yes",  # There is no terminal to answer questions on.
     "-o",
     "ExitOnForwardFailure=yes",
     "-o",
@@ -34,7 +34,7 @@ _OPTIONS: Final = (
 
 
 class SshForward:
-    """The forwarded socket of one daemon. It owns a process and a folder, and no tasks."""
+    """The forwarded socket of one daemon. It owns a process and a folder, but no tasks."""
 
     def __init__(self, target: SshTarget) -> None:
         self._target = target
@@ -45,10 +45,10 @@ class SshForward:
         self.endpoint = Endpoint(socket=str(self._socket), ssh=target)
 
     async def ensure(self) -> None:
-        """Start ``ssh`` unless it runs, and wait until connections can be made.
+        """Start ``ssh`` unless it is running, and wait until the socket accepts connections.
 
         Raises:
-            EngineUnreachable: there is no ``ssh`` program, or it cannot log in or forward; with its own words.
+            EngineUnreachable: there is no ``ssh`` program, or it cannot log in or forward. The message has its output.
         """
         if self._process is not None and self._process.poll() is None:
             return
@@ -76,14 +76,14 @@ class SshForward:
         command = ["ssh", *_OPTIONS, *port, "-L", forward, "--", self._target.destination]
         is_ready = False
         try:
-            # Shielded: a process that has started must be known here, to be ended.
+            # Shielded: a process that has started must be in `_process`, so that `aclose` ends it.
             with log.open("wb") as stderr, trio.CancelScope(shield=True):
                 self._process = await trio.lowlevel.open_process(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,
-                    start_new_session=True,  # Ctrl-C is for the caller, who then ends runs over this connection.
+                    start_new_session=True,  # Ctrl-C must not end it: runs are cleaned up over it.
                 )
             process = self._process
             assert process is not None
@@ -92,7 +92,7 @@ class SshForward:
                     await trio.sleep(_POLL)
                     is_ready = self._socket.exists()
             if not is_ready:
-                reason = log.read_text(errors="replace").strip() or f"not logged in after {_START_TIMEOUT:g} s"
+                reason = log.read_text(errors="replace").strip() or f"no login within {_START_TIMEOUT:g} s"
                 raise EngineUnreachable(f"cannot connect to {self._target}: ssh: {reason}")
         except OSError as error:
             reason = error.strerror or str(error)

@@ -1,6 +1,7 @@
-"""Output and stdin of a container: framed output decoded, stdin with half-close.
+"""A container's output, decoded from frames, and its stdin, with half-close.
 
-The daemon hands an attach's connection over ("hijacks" it) with a 101; from then on it carries the container's streams.
+The daemon responds to an attach with the status 101 and hands the connection over ("hijack"): it then carries the
+container's streams.
 """
 
 from typing import Protocol
@@ -12,30 +13,29 @@ _SEND_BYTES = 256 * 1024
 
 
 class ByteSource(Protocol):
-    """Where framed output comes from."""
+    """A source of framed output."""
 
     async def receive_some(self) -> bytes:
-        """Some bytes; none at the end."""
+        """Receive some bytes; empty at the end."""
         ...
 
 
 class OutputStream:
-    """Framed output, decoded: of the logs, and of an attached container."""
+    """Decoded output of a container, from its logs or from an attach."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._decoder = FrameDecoder()
 
     async def receive(self) -> list[OutputPiece]:
-        """The next pieces of output, in order; an empty list at the end.
+        """Receive the next pieces of output, in order; an empty list at the end.
 
         Raises:
             EngineUnreachable: the connection was lost.
-            EngineProtocolError: it ended inside a frame, or carried something that is none, or the daemon reported an
-                error in it.
+            EngineProtocolError: the stream ended inside a frame, has an invalid frame, or has an error from the daemon.
         """
         while data := await self._source.receive_some():
-            # One read may bring nothing but a header.
+            # One read may have no more than a frame's header.
             if pieces := self._decoder.feed(data):
                 return pieces
         self._decoder.close()
@@ -45,7 +45,7 @@ class OutputStream:
 class AttachedStream(OutputStream):
     """The streams of a container, as `EngineClient.container_attach` yields them.
 
-    One task may receive while another one sends.
+    One task may receive while another task sends.
     """
 
     def __init__(self, connection: RawConnection) -> None:
@@ -53,19 +53,19 @@ class AttachedStream(OutputStream):
         self._connection = connection
 
     async def send_all(self, data: bytes | memoryview) -> None:
-        """Write to the container's stdin. It waits while the container does not read.
+        """Write to the container's stdin. Block while the container does not read.
 
         Raises:
-            EngineUnreachable: the other side is gone. Where the output has not ended, that is the container having
-                closed its stdin, which is no fault.
+            EngineUnreachable: nobody reads. While the output continues, this is no fault: the container has closed its
+                stdin.
         """
         view = memoryview(data)
         for start in range(0, len(view), _SEND_BYTES):
-            # In parts, so that a large input is not copied at once.
+            # In parts: the copy of a large input would be as large.
             await self._connection.send_all(bytes(view[start : start + _SEND_BYTES]))
 
     def is_readable(self) -> bool:
-        """Whether something has arrived that was not received yet, the end included."""
+        """Return whether `receive` would find bytes, or the end of the stream, without waiting."""
         return self._connection.is_readable()
 
     def send_eof(self) -> None:

@@ -1,18 +1,18 @@
-"""The worker threads that move archives."""
+"""The limiter for the worker threads that move archives."""
 
 from typing import Final
 
 import trio
 
 _THREADS: Final = 40
-"""At a time; as many as trio lends by default, and none of those: long transfers would delay short work, such as the
-look-up of a host name, or the removal of what a cancelled run has staged."""
+"""As many as trio's default limiter has, and apart from it: long transfers must not delay short work, such as a host
+name's look-up, or the removal of a cancelled run's staged files."""
 
 _limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("lightrunner-archive-threads")
 
 
 def thread_limiter() -> trio.CapacityLimiter:
-    """The limiter that all transfers of this event loop borrow their threads from."""
+    """Return the limiter that all transfers of this event loop share."""
     try:
         return _limiter.get()
     except LookupError:

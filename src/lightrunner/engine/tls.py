@@ -1,4 +1,4 @@
-"""Make the TLS context for a daemon's address."""
+"""Make the TLS context for a daemon's TCP address."""
 
 import ssl
 
@@ -7,24 +7,24 @@ from .errors import EngineEndpointError
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """A context that verifies the daemon and authenticates the client, as far as there are files for it.
+    """Return a context that verifies the daemon, and authenticates the client if there is a client certificate.
 
     Raises:
-        EngineEndpointError: a file cannot be read, or does not hold what it should. It names the file.
+        EngineEndpointError: a file cannot be read, or has no certificate or key. The message names the file.
     """
     try:
         context = ssl.create_default_context(cafile=files.ca)
     except (OSError, ssl.SSLError) as error:
-        raise EngineEndpointError(f"TLS: {files.ca}: no certificate of an authority: {_reason(error)}") from error
+        raise EngineEndpointError(f"TLS: {files.ca} has no CA certificate: {_reason(error)}") from error
     if not files.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if files.certificate is not None:
         try:
-            # A password callback: without one OpenSSL would ask on the terminal.
+            # Without a password, OpenSSL would ask for an encrypted key's password on the terminal.
             context.load_cert_chain(files.certificate, files.key, password="")
         except (OSError, ssl.SSLError) as error:
-            reason = f"no client certificate with its private key: {_reason(error)}"
+            reason = f"not a client certificate and its private key: {_reason(error)}"
             raise EngineEndpointError(f"TLS: {files.certificate}, {files.key}: {reason}") from error
     return context
 

@@ -25,11 +25,11 @@ CONNECT_TIMEOUT: Final = 5.0
 """Seconds for connecting. Reads have no time-out: waits, pulls and builds may be silent for hours."""
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-"""Limit of a body that is read whole. A daemon with ten thousand containers lists them in less."""
+"""Limit of a body that is read whole. A list of ten thousand containers has less."""
 
 RECEIVE_BYTES: Final = 256 * 1024
-"""One read of an upgraded connection: what a Unix socket buffers. The daemon writes frames of up to 32 KiB; a slower
-reader takes several at once, in a quarter less time than with 64 KiB."""
+"""Size of one read of an upgraded connection: what a Unix socket buffers. The daemon writes frames of up to 32 KiB. A
+slower reader takes several of them at once, in a quarter less time than with reads of 64 KiB."""
 
 RequestBody = bytes | AsyncIterable[bytes] | Iterator[bytes]
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -44,15 +44,15 @@ HEADERS: Final[Headers] = (
 _SWITCHING_PROTOCOLS: Final = 101
 _CLOSE_TIMEOUT: Final = 5.0
 _UNIX_REFUSAL_GRACE: Final = 1.0
-"""Seconds in which a daemon that has responded early may read on, before the upload is cut off."""
+"""Seconds that a daemon has to read on after an early response, before the upload is cut off."""
 
 _TCP_REFUSAL_GRACE: Final = 0.1
 """The same over TCP. 0.5 s after such a response Go's server closes the connection (net/http, rstAvoidanceDelay);
-data that arrives later is answered with a reset, which takes the unread response along."""
+data that arrives later makes it send a reset, which discards the unread response."""
 
 _MAX_IDLE_CONNECTIONS: Final = 20
 _MAX_IDLE: Final = 30.0
-"""Seconds that an idle connection is kept: a firewall on the way may forget it."""
+"""Seconds that an idle connection is kept. A firewall on the way may drop it silently after longer."""
 
 _UPLOAD_OPTIONS: Final = ((socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024),)
 """Send buffer of a Unix socket for an upload: one piece. With the default of 208 KiB the event loop wakes five times as
@@ -63,70 +63,70 @@ _ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1, k
 _TIMEOUTS: Final = {"connect": CONNECT_TIMEOUT, "read": None, "write": None, "pool": None}
 _CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
 
-# httpx raises one class for malformed HTTP and for HTTP that was cut off; these are httpcore's and h11's words for the
-# latter. (A test holds them.)
+# httpx raises the same class for malformed HTTP and for a connection that was cut off. These are the beginnings of
+# httpcore's and h11's messages for the latter. (A test checks them.)
 _CUT_OFF = ("Server disconnected", "peer closed connection", "peer unexpectedly closed")
 
 
 @contextmanager
 def _engine_errors(operation: str, endpoint: Endpoint) -> Generator[None]:
-    """Turn httpx's exceptions into this package's."""
+    """Turn httpx's exceptions into `EngineError`."""
     try:
         yield
     except httpx.ProtocolError as error:
         if str(error).startswith(_CUT_OFF):
             raise lost_connection(operation, endpoint, error) from error
-        raise EngineProtocolError(f"{operation}: {endpoint} does not speak HTTP as agreed: {error}") from error
+        raise EngineProtocolError(f"{operation}: the response from {endpoint} is not valid HTTP: {error}") from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {_reason(error)}") from error
     except httpx.TransportError as error:
         raise lost_connection(operation, endpoint, error) from error
     except httpx.InvalidURL as error:
-        raise EngineProtocolError(f"{operation}: the request cannot be made: {error}") from error
+        raise EngineProtocolError(f"{operation}: the request's URL is invalid: {error}") from error
 
 
 def lost_connection(operation: str, endpoint: Endpoint, error: Exception) -> EngineUnreachable:
-    """The error for a connection that broke."""
+    """Return the error for a lost connection."""
     return EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {_reason(error)}")
 
 
 def _reason(error: BaseException) -> str:
-    """The error's message, or that of the TLS error behind it, which httpcore drops."""
+    """Return the error's message, or the message of the TLS error that caused it, which httpcore drops."""
     return str(_tls_error(error) or error) or type(error).__name__
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    """The TLS error that caused an error; None if none did."""
+    """Return the TLS error that caused an error; None if there is none."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
     return cause
 
 
-class Answer(Protocol):
+class AnyResponse(Protocol):
     """A response whose head has arrived: a `Response`, or a `lightrunner.engine.download.Download`."""
 
     status: int
 
     def header(self, name: str) -> str | None:
-        """A header's value, by its name in lower case; `None` without that header."""
+        """Return a header's value; `None` without that header. `name` is in lower case."""
         ...
 
     async def receive_some(self) -> bytes:
-        """Receive the next bytes of the body, as they come; none at its end."""
+        """Receive the next bytes of the body; empty at its end."""
         ...
 
     async def drain(self, consume: Consume) -> None:
-        """Hand the body to `consume`, in a thread and piece by piece, until it ends or `consume` returns True."""
+        """Call `consume` with the body's pieces, in a thread, until the body ends or `consume` returns True."""
         ...
 
     async def error_body(self) -> bytes:
-        """Receive the body of a refusal, capped."""
+        """Receive the body of an error response, up to `MAX_ERROR_BODY_BYTES`."""
         ...
 
 
 class _NetworkStream(Protocol):
-    """httpcore's connection below HTTP, as far as it is used."""
+    """httpcore's connection below HTTP: the methods that are used here."""
 
     async def read(self, max_bytes: int) -> bytes: ...
 
@@ -136,7 +136,7 @@ class _NetworkStream(Protocol):
 
 
 class _Whole(AsyncIterator[bytes]):
-    """A body of one piece."""
+    """A body in one piece."""
 
     def __init__(self, data: bytes) -> None:
         self._left = [data]
@@ -156,8 +156,8 @@ class _Pieces(AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         if self.is_cut_off:
-            # httpcore takes this for a daemon that reads no more, and reads its response. It never sends the body's end
-            # mark, with which the daemon might take a part of an archive for all of it.
+            # httpcore takes this for a daemon that has stopped reading, and reads its response. It does not send the
+            # body's end mark, which could make the daemon take a part of an archive for the whole.
             import httpcore  # noqa: PLC0415 - see `_lost_connection`
 
             raise httpcore.WriteError
@@ -165,7 +165,7 @@ class _Pieces(AsyncIterator[bytes]):
 
 
 class _RequestStream(httpx.AsyncByteStream):
-    """A request's body. (httpx's own are generators, which nobody closes when the daemon answers early.)"""
+    """A request's body. (httpx's own streams are generators, which nobody closes after an early response.)"""
 
     def __init__(self, body: bytes | AsyncIterable[bytes]) -> None:
         self._body = body
@@ -184,14 +184,14 @@ class _RequestStream(httpx.AsyncByteStream):
             self._pieces.is_cut_off = True
 
     async def aclose(self) -> None:
-        # A channel belongs to its owner; a generator that was given away has no other owner.
+        # A channel has an owner that closes it. A generator that was passed in has not.
         body: object = self._body
         if isasyncgen(body):
             await body.aclose()
 
 
 class RawConnection:
-    """An upgraded connection: bytes both ways, with trio's method names."""
+    """An upgraded connection: a stream of bytes in both directions, with trio's method names."""
 
     def __init__(self, stream: _NetworkStream, received: bytes, operation: str, endpoint: Endpoint) -> None:
         self._stream = stream
@@ -201,7 +201,7 @@ class RawConnection:
         self._receiving = trio.CancelScope()
 
     async def receive_some(self) -> bytes:
-        """Receive some bytes; none at the end."""
+        """Receive some bytes; empty at the end."""
         if self._received:
             received, self._received = self._received, b""
             await trio.lowlevel.checkpoint()
@@ -215,18 +215,18 @@ class RawConnection:
         try:
             return await self._stream.read(RECEIVE_BYTES)
         except Exception as error:
-            # Python reports the end in this way once both sides have sent their close_notify.
+            # Python reports the end like this once both sides have sent their close_notify.
             if isinstance(_tls_error(error), ssl.SSLZeroReturnError):
                 return b""
             raise
 
     async def send_all(self, data: bytes) -> None:
-        """Write all of it."""
+        """Send all of `data`."""
         with self._lost_connection():
             await self._stream.write(data)
 
     def is_readable(self) -> bool:
-        """Whether bytes, or the end, have arrived and were not received yet."""
+        """Return whether bytes, or the end of the stream, have arrived and were not received yet."""
         return bool(self._received) or bool(self._stream.get_extra_info("is_readable"))
 
     def send_eof(self) -> None:
@@ -237,7 +237,7 @@ class RawConnection:
         """
         tls = self._stream.get_extra_info("ssl_object")
         if isinstance(tls, ssl.SSLObject):
-            # unwrap queues the close_notify, and would then wait for the daemon's, whose output is still to come.
+            # unwrap queues the close_notify, and would then wait for the daemon's, which follows the output.
             with suppress(ssl.SSLWantReadError):
                 tls.unwrap()
             self._receiving.cancel()
@@ -273,12 +273,12 @@ class Response:
         self.status = response.status_code
 
     def header(self, name: str) -> str | None:
-        """A header's value; `None` without that header."""
+        """Return a header's value; `None` without that header."""
         value: str | None = self._response.headers.get(name)
         return value
 
     async def receive_some(self) -> bytes:
-        """Receive the next bytes of the body, as they come; none at its end."""
+        """Receive the next bytes of the body; empty at its end."""
         if self._body is None:
             self._body = aiter(self._stream)
         with _engine_errors(self._operation, self._endpoint):
@@ -290,15 +290,15 @@ class Response:
         """Receive the whole body.
 
         Raises:
-            EngineProtocolError: it has more than `MAX_BODY_BYTES`.
+            EngineProtocolError: the body has more than `MAX_BODY_BYTES`.
         """
         body = await self.read_up_to(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
-            raise EngineProtocolError(f"{self._operation}: an answer of more than {MAX_BODY_BYTES} bytes")
+            raise EngineProtocolError(f"{self._operation}: the response has more than {MAX_BODY_BYTES} bytes")
         return body
 
     async def read_up_to(self, limit: int) -> bytes:
-        """Receive at most `limit` bytes of the body; the rest is not read."""
+        """Receive at most `limit` bytes of the body, and leave the rest unread."""
         parts: list[bytes] = []
         size = 0
         while size < limit and (part := await self.receive_some()):
@@ -307,23 +307,26 @@ class Response:
         return b"".join(parts)[:limit]
 
     async def error_body(self) -> bytes:
-        """Receive the body of a refusal, capped."""
+        """Receive the body of an error response, up to `MAX_ERROR_BODY_BYTES`."""
         return await self.read_up_to(MAX_ERROR_BODY_BYTES)
 
     async def drain(self, consume: Consume) -> None:
-        """Hand the body to `consume`, in a thread and piece by piece, until it ends or `consume` returns True."""
+        """Call `consume` with the body's pieces, in a thread, until the body ends or `consume` returns True."""
         await drain_in_thread(self.receive_some, consume)
 
     async def upgraded(self) -> RawConnection:
-        """The raw connection behind a 101.
+        """Return the raw connection after a response with the status 101.
 
         Raises:
-            EngineProtocolError: the status is another one.
+            EngineProtocolError: the response has another status.
         """
         stream: _NetworkStream | None = self._response.extensions.get("network_stream")
         if self.status != _SWITCHING_PROTOCOLS or stream is None:
-            raise EngineProtocolError(f"{self._operation}: the daemon did not upgrade the connection ({self.status})")
-        # httpcore returns what came behind the head without waiting, and otherwise waits, which the scope forbids.
+            raise EngineProtocolError(
+                f"{self._operation}: {self._endpoint} did not upgrade the connection (HTTP {self.status}); "
+                "a proxy on the way may drop the Upgrade header"
+            )
+        # httpcore returns bytes that arrived with the head without waiting. If there are none, the scope ends its wait.
         received = b""
         with trio.move_on_after(0):
             received = await stream.read(RECEIVE_BYTES)
@@ -335,12 +338,12 @@ class Response:
         return self._ended and self.status != _SWITCHING_PROTOCOLS
 
     async def aclose(self) -> None:
-        """Let go of the connection; it is closed unless the body was read to its end."""
+        """Release the connection. It is closed unless the body was read to its end."""
         with _engine_errors(self._operation, self._endpoint):
             await self._stream.aclose()
         if self._body is not None and not self._ended:
-            # The garbage collector warns of async generators that are dropped half-way. The connection is closed: they
-            # run to their end on what is buffered, or into its error.
+            # The garbage collector warns about async generators that were dropped half-way. The connection is closed,
+            # so this ends after what is buffered, or with an error.
             try:
                 while await anext(self._body, b""):
                     pass
@@ -349,17 +352,17 @@ class Response:
 
 
 class _Idle(NamedTuple):
-    """An idle connection, and since when on trio's clock."""
+    """An idle connection. `since` is on trio's clock."""
 
     http: httpx.AsyncHTTPTransport
     since: float
 
 
 class Transport:
-    """Connections to one daemon, as many as there are requests under way.
+    """The connections to one daemon: as many as there are requests in progress.
 
-    Each is an httpx transport of its own. A transport shared by all makes httpcore look at every connection twice a
-    call and poll each idle socket: with 8 runs at a time that was a sixth of the processor time.
+    Each connection is an httpx transport of its own. In a shared transport, httpcore looks at every connection twice
+    per call and polls each idle socket: with 8 concurrent runs that was a sixth of the processor time.
     """
 
     def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> None:
@@ -367,10 +370,10 @@ class Transport:
         self._tls = tls or _no_tls()
         self._closed = False
         self._lasting: set[httpx.AsyncHTTPTransport] = set()
-        self._idle: deque[_Idle] = deque()  # The one at the right was used last, and is used next.
+        self._idle: deque[_Idle] = deque()  # The rightmost was used last, and is used next.
 
     async def aclose(self) -> None:
-        """Close all connections but those of calls whose body is read whole, which close them when they end."""
+        """Close all connections, except those of short calls, which end by themselves and then close theirs."""
         self._closed = True
         with trio.move_on_after(_CLOSE_TIMEOUT, shield=True):
             for http in [*self._lasting, *(idle.http for idle in self._idle)]:
@@ -388,20 +391,20 @@ class Transport:
         headers: Headers = (),
         is_short: bool = False,
     ) -> AsyncGenerator[Response]:
-        """Send a request and yield the response as soon as its head has arrived.
+        """Send a request, and yield the response as soon as its head has arrived.
 
         Args:
-            operation: the operation's name, for errors.
+            operation: the operation's name, for error messages.
             method: the HTTP method.
             target: path and query, already encoded.
             body: bytes, sent with their length; or an iterator or async iterable, sent in chunks. A thread advances an
-                iterator, some MiB ahead of what the daemon takes. If the daemon answers early, the rest is not sent.
+                iterator, some MiB ahead of the daemon. After an early response, the rest is not sent.
             headers: more headers.
-            is_short: the call ends by itself, and `aclose` lets it.
+            is_short: the call ends by itself, and `aclose` leaves it alone.
 
         Raises:
-            EngineUnreachable: there is no connection, or it was lost.
-            EngineProtocolError: the answer is not HTTP.
+            EngineUnreachable: the connection cannot be made, or was lost.
+            EngineProtocolError: the response is not HTTP.
         """
         is_upload = not (body is None or isinstance(body, bytes))
         http = self._connection(may_be_idle=not is_upload)
@@ -410,23 +413,23 @@ class Transport:
         response = None
         try:
             with _engine_errors(operation, self._endpoint):
-                sock = await self._secured(http) if is_upload and self._endpoint.tls is not None else None
+                sock = await self._connect_tls(http) if is_upload and self._endpoint.tls is not None else None
                 if isinstance(body, Iterator):
                     async with open_prefetched(body) as pieces:
-                        answer = await _send(http, method, self._endpoint.url + target, headers, pieces, sock)
+                        http_response = await _send(http, method, self._endpoint.url + target, headers, pieces, sock)
                 else:
-                    answer = await _send(http, method, self._endpoint.url + target, headers, body, sock)
-            response = Response(answer, operation, self._endpoint)
+                    http_response = await _send(http, method, self._endpoint.url + target, headers, body, sock)
+            response = Response(http_response, operation, self._endpoint)
             yield response
         finally:
             with trio.move_on_after(_CLOSE_TIMEOUT, shield=True):
-                await self._let_go(http, response)
+                await self._release(http, response)
 
-    async def _secured(self, http: httpx.AsyncHTTPTransport) -> trio.socket.SocketType:
-        """Connect, and read the TLS session tickets that follow the handshake; the connection's socket.
+    async def _connect_tls(self, http: httpx.AsyncHTTPTransport) -> trio.socket.SocketType:
+        """Connect with TLS, and read the session tickets that follow the handshake. Return the socket.
 
-        Left unread, the tickets would make the socket readable, as an early response does. A ping's response follows
-        them.
+        Unread tickets would make the socket readable, which is the sign of an early response. The response to a ping
+        comes after them, so reading it reads them.
         """
         async with _closing(await _send(http, "GET", f"{self._endpoint.url}/_ping", (), None)) as ping:
             assert isinstance(ping.stream, httpx.AsyncByteStream)
@@ -435,7 +438,7 @@ class Transport:
             return _socket_of(ping.extensions["network_stream"])
 
     def _connection(self, *, may_be_idle: bool) -> httpx.AsyncHTTPTransport:
-        """An idle connection, or a new one. httpx connects where it is new, or was closed by the daemon."""
+        """Return an idle connection, or a new one. httpx connects if it is new, or if the daemon has closed it."""
         if may_be_idle and self._idle and self._idle[-1].since >= trio.current_time() - _MAX_IDLE:
             return self._idle.pop().http
         is_upload = not may_be_idle
@@ -447,8 +450,8 @@ class Transport:
             socket_options=_UPLOAD_OPTIONS if is_upload and self._endpoint.socket else (),
         )
 
-    async def _let_go(self, http: httpx.AsyncHTTPTransport, response: Response | None) -> None:
-        """Keep the connection for the next request, or close it; and close those that were idle for too long."""
+    async def _release(self, http: httpx.AsyncHTTPTransport, response: Response | None) -> None:
+        """Keep the connection for the next request, or close it. Close connections that were idle for too long."""
         surplus = [http]
         try:
             if response is not None:
@@ -501,29 +504,29 @@ async def _send(  # noqa: PLR0917
 async def _upload(
     http: httpx.AsyncHTTPTransport, request: httpx.Request, body: _RequestStream, sock: trio.socket.SocketType | None
 ) -> httpx.Response:
-    """Send a body that is iterated, and cut it off if the daemon has responded and reads no more of it.
+    """Send a body in pieces, and cut it off if the daemon has responded and has stopped reading.
 
     Args:
         http: the connection.
         request: the request.
-        body: its body.
-        sock: the socket of a connection with TLS, with nothing to read; None if a plain one is still to be made.
+        body: the request's body.
+        sock: the socket of a TLS connection, with nothing to read; None: connect without TLS.
     """
     watch = trio.CancelScope()
 
     async def cut_off_when_answered(sock: trio.socket.SocketType) -> None:
         is_unix = sock.family == trio.socket.AF_UNIX
-        # A request that failed has closed its socket meanwhile, and an answered one may have.
+        # The socket is closed after a failed request, and may be after a response.
         with watch, suppress(trio.ClosedResourceError, OSError):
             await trio.lowlevel.wait_readable(sock)
             if request.url.scheme == "https":
-                # trio's SSLStream cannot be read after a failed write. If the current one is blocked, it will fail when
+                # trio's SSLStream cannot be read after a failed write. If the current write is blocked, it fails when
                 # the daemon closes the connection, and the response is lost.
                 body.cut_off()
                 return
             await trio.sleep(_UNIX_REFUSAL_GRACE if is_unix else _TCP_REFUSAL_GRACE)
-            # httpcore ignores the failed write, and reads the response. A write that waits for a full Unix socket is
-            # woken only when both halves are shut down; what has arrived can still be read.
+            # httpcore ignores the failed write, and reads the response. A write that is blocked on a full Unix socket
+            # wakes only if both halves are shut down; bytes that have arrived can still be read.
             sock.shutdown(trio.socket.SHUT_RDWR if is_unix else trio.socket.SHUT_WR)
 
     async def trace(event: str, info: dict[str, object]) -> None:
@@ -549,5 +552,5 @@ def _socket_of(stream: _NetworkStream) -> trio.socket.SocketType:
 
 @cache
 def _no_tls() -> ssl.SSLContext:
-    """A context for plain sockets. The default one loads the system's certificates, which takes 10 ms."""
+    """Return a context for plain sockets. httpx's default loads the system's certificates, which takes 10 ms."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,11 +1,10 @@
-"""The Engine API's requests and responses, as far as this client uses them.
+"""The Engine API's requests and responses: the fields that this client uses. Pure.
 
-Pure: structs, the encoder, and one decoder for each response, made once. Fields that are not named here are skipped.
-Names follow the API's, in snake_case.
+Structs, and one decoder per response. Names are the API's, in snake_case. Decoders skip all other fields.
 
 base.py        the base of the structs, `encode`, `decode`
 system.py      versions, /info
-containers.py  a container's creation, state, archives
+containers.py  containers: create, inspect, list, wait, the stat of a path
 images.py volumes.py networks.py
 """
 

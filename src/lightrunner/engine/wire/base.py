@@ -1,4 +1,4 @@
-"""The base of all requests and responses, the encoder, and how a response is decoded. Pure."""
+"""The base of the structs, and their encoding and decoding. Pure."""
 
 from typing import TypeVar
 
@@ -12,21 +12,21 @@ _encoder = msgspec.json.Encoder()
 
 
 class Wire(msgspec.Struct, rename="pascal", omit_defaults=True, kw_only=True):
-    """Base of all: PascalCase on the wire, defaults are not sent."""
+    """Base of the structs. Names are PascalCase on the wire, and default values are not sent."""
 
 
 def encode(value: object) -> bytes:
-    """JSON for a request's body or a query's filters."""
+    """Encode a request's body, or the filters of a query, as JSON."""
     return _encoder.encode(value)
 
 
 def decode(decoder: msgspec.json.Decoder[T], operation: str, body: bytes) -> T:
-    """A response's struct, straight from its bytes.
+    """Decode the body of a response.
 
     Raises:
-        EngineProtocolError: where the body is not that JSON.
+        EngineProtocolError: the body is not JSON, or not of the decoder's type.
     """
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise EngineProtocolError(f"{operation}: an answer that cannot be read: {error}") from error
+        raise EngineProtocolError(f"{operation}: the response cannot be decoded: {error}") from error

@@ -1,4 +1,4 @@
-"""Containers: how one is created, and what the daemon says of it. Pure."""
+"""Structs of the operations on containers. Pure."""
 
 import base64
 import binascii
@@ -13,14 +13,14 @@ from .base import Wire, decode
 
 
 class VolumeOptions(Wire):
-    """Options of a volume that a mount makes."""
+    """Options of the volume that a mount creates."""
 
     labels: dict[str, str] = {}
     no_copy: bool = False
 
 
 class Mount(Wire):
-    """One entry of HostConfig.Mounts. (A bind string would read an option out of ``/app:ro``.)"""
+    """An entry of HostConfig.Mounts. (In a bind string, the path ``/app:ro`` would be a path and an option.)"""
 
     type: str
     target: str
@@ -30,7 +30,7 @@ class Mount(Wire):
 
 
 class DeviceRequest(Wire):
-    """GPUs, mostly."""
+    """A request for devices, such as GPUs."""
 
     driver: str = ""
     count: int = 0
@@ -46,7 +46,7 @@ class LogConfig(Wire):
 
 
 class HostConfig(Wire):
-    """How the host runs a container."""
+    """A container's resources, isolation and mounts."""
 
     mounts: list[Mount] = []
     memory: int = 0
@@ -63,7 +63,7 @@ class HostConfig(Wire):
 
 
 class Healthcheck(Wire):
-    """``["NONE"]`` switches an image's health check off."""
+    """A health check. The test ``["NONE"]`` disables the image's."""
 
     test: list[str] = []
 
@@ -91,14 +91,14 @@ class ContainerCreateRequest(Wire):
 
 
 class ContainerCreateResponse(Wire):
-    """What POST /containers/create answers."""
+    """Response of POST /containers/create."""
 
     id: str
     warnings: list[str] | None = None
 
 
 class ContainerState(Wire):
-    """State of a container, in an inspect."""
+    """The state of a container, in an inspect."""
 
     status: str = ""
     running: bool = False
@@ -113,7 +113,7 @@ class ContainerState(Wire):
 
 
 class ContainerConfig(Wire):
-    """What a container or an image is configured to run."""
+    """The configuration of a container or an image: what to run, and how."""
 
     image: str = ""
     user: str = ""
@@ -151,20 +151,20 @@ class ContainerSummary(Wire):
 
 
 class WaitError(Wire):
-    """Why the daemon could not tell an exit code."""
+    """Why the daemon has no exit code."""
 
     message: str = ""
 
 
 class ContainerWaitResponse(Wire):
-    """What POST /containers/{id}/wait ends with. (20.10 alone says ``"Error": null``.)"""
+    """Response of POST /containers/{id}/wait. (Only 20.10 sends ``"Error": null``.)"""
 
     status_code: int
     error: WaitError | None = None
 
 
 class PathStat(msgspec.Struct, rename={"link_target": "linkTarget"}, kw_only=True):
-    """X-Docker-Container-Path-Stat. `mode` is Go's os.FileMode, not st_mode."""
+    """The header X-Docker-Container-Path-Stat. `mode` is Go's os.FileMode, not st_mode."""
 
     name: str = ""
     size: int = 0
@@ -174,12 +174,12 @@ class PathStat(msgspec.Struct, rename={"link_target": "linkTarget"}, kw_only=Tru
 
     @property
     def is_dir(self) -> bool:
-        """Go's ModeDir."""
+        """Whether the path is a folder (Go's ModeDir)."""
         return bool(self.mode & 1 << 31)
 
     @property
     def is_symlink(self) -> bool:
-        """Go's ModeSymlink."""
+        """Whether the path is a symbolic link (Go's ModeSymlink)."""
         return bool(self.mode & 1 << 27)
 
 
@@ -191,9 +191,9 @@ PATH_STAT = msgspec.json.Decoder(PathStat)
 
 
 def decode_path_stat(operation: str, header: str | None) -> PathStat:
-    """The header X-Docker-Container-Path-Stat: standard base64 of JSON."""
+    """Decode the header X-Docker-Container-Path-Stat: standard base64 of JSON."""
     if header is None:
-        raise EngineProtocolError(f"{operation}: an answer without X-Docker-Container-Path-Stat")
+        raise EngineProtocolError(f"{operation}: the response has no header X-Docker-Container-Path-Stat")
     try:
         body = base64.b64decode(header, validate=True)
     except (binascii.Error, ValueError) as error:

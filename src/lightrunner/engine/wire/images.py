@@ -1,4 +1,4 @@
-"""Images: what the daemon says of them. Pure."""
+"""Structs of the operations on images. Pure."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from .containers import ContainerConfig
 
 
 class ImageInspectResponse(Wire):
-    """GET /images/{name}/json. `parent` is empty but for images that the classic builder made here."""
+    """GET /images/{name}/json. Only images that this daemon's classic builder made have a `parent`."""
 
     id: str
     parent: str = ""
@@ -34,7 +34,7 @@ class ImageSummary(Wire):
 
 
 class ImageDeleteItem(Wire):
-    """One entry of what DELETE /images/{name} answers."""
+    """An entry of the response of DELETE /images/{name}."""
 
     untagged: str = ""
     deleted: str = ""

@@ -1,4 +1,4 @@
-"""Networks. Pure."""
+"""Structs of the operations on networks. Pure."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class NetworkCreateRequest(Wire):
 
 
 class NetworkCreateResponse(Wire):
-    """What POST /networks/create answers."""
+    """Response of POST /networks/create."""
 
     id: str
 

@@ -1,4 +1,4 @@
-"""The daemon: its versions and its host. Pure."""
+"""Structs of the operations on the daemon: its versions, its configuration and its host. Pure."""
 
 import msgspec
 from msgspec import field
@@ -18,7 +18,7 @@ class SystemVersion(Wire):
 
 
 class Runtime(msgspec.Struct, kw_only=True):
-    """A runtime that the daemon knows: its program, or containerd's shim."""
+    """A runtime that the daemon knows. `path` is its program, `type` its containerd shim."""
 
     path: str = ""
     type: str = ""

@@ -1,4 +1,4 @@
-"""Volumes. Pure."""
+"""Structs of the operations on volumes. Pure."""
 
 import msgspec
 

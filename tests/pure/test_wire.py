@@ -115,9 +115,9 @@ def test_path_stat(mode: int, is_dir: bool, is_symlink: bool) -> None:  # noqa: 
         ("e30=\n", "not base64"),
         ("_-8=", "not base64"),
         ("ä", "not base64"),
-        ("", "cannot be read"),
-        ("bm8=", "cannot be read"),
-        (header_of(mode=-1.5), "cannot be read"),
+        ("", "cannot be decoded"),
+        ("bm8=", "cannot be decoded"),
+        (header_of(mode=-1.5), "cannot be decoded"),
     ],
 )
 def test_path_stats_that_cannot_be_read(header: str | None, match: str) -> None:

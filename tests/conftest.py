@@ -10,6 +10,7 @@ import inspect
 import math
 import os
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 import trio
 
 from tools.certificates import Certificates
-from tools.debian_engine import SUITES, engine_programs
+from tools.engines import CAPABILITIES, ENDPOINTS, ENGINES, EngineDownloadError, EngineUnavailableError, engine_setup
 from tools.images import ensure_busybox, ensure_python
 from tools.private_engine import PrivateEngine
 from tools.raw_engine import RawEngine
@@ -32,8 +33,9 @@ CACHE_IMAGE = "light-runner-cache:"
 INIT_VOLUME = "light-runner-init-"
 
 ENGINE_SEEN = pytest.StashKey[str]()
+LACKING = pytest.StashKey[Counter[str]]()
+"""How many tests were left out for want of each capability."""
 RAW_HOST = pytest.StashKey[str]()
-ENDPOINTS = ("tls", "ssh")
 
 AsyncTest = Callable[..., Awaitable[None]]
 TRIO_SHARE = 0.9
@@ -47,8 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--host", metavar="URL", help="use this engine (unix:// or tcp://) in place of a private one")
     group.addoption(
         "--engine",
-        choices=[*SUITES, *ENDPOINTS],
-        help="use private engines of this version, or reach the installed one in this way; then only tests that use it",
+        choices=[*ENGINES, *ENDPOINTS],
+        help="use private engines of this kind, or reach the installed one in this way; then only tests that use it",
     )
     group.addoption("--no-engine", action="store_true", help="leave out the tests that need an engine")
 
@@ -58,16 +60,14 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--host") and config.getoption("--no-engine"):
         raise pytest.UsageError("--host and --no-engine exclude each other")
-    if (version := str(config.getoption("--engine"))) in SUITES:
-        PrivateEngine.default_binaries = engine_programs(version)
+    if (name := str(config.getoption("--engine"))) in ENGINES:
+        try:
+            PrivateEngine.default_setup = engine_setup(name)
+        except (EngineDownloadError, EngineUnavailableError) as error:
+            raise pytest.UsageError(f"--engine {name}: {error}") from None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    unwanted = set[str]()
-    if config.getoption("--no-engine"):
-        unwanted = {"engine", "private_engine"}
-    elif config.getoption("--host"):
-        unwanted = {"private_engine"}
     for item in items:
         if not isinstance(item, pytest.Function):
             continue
@@ -76,15 +76,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("engine")
         if inspect.iscoroutinefunction(item.obj) and not CLOCKS & set(item.fixturenames):
             item.obj = _bounded(item.obj, TRIO_SHARE * _timeout(item))
-    left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
-    if engine := config.getoption("--engine"):
-        wanted = {"engine"} if engine in ENDPOINTS else {"engine", "private_engine"}
-        left_out += [
-            item for item in items if item not in left_out and not wanted & {mark.name for mark in item.iter_markers()}
-        ]
+    left_out = {item for item in items if not _runs_on(config, {mark.name for mark in item.iter_markers()})}
+    left_out |= _beyond_the_engine(config, [item for item in items if item not in left_out])
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
+
+
+def _runs_on(config: pytest.Config, marks: set[str]) -> bool:
+    """Tell whether the options leave in a test with these marks."""
+    if config.getoption("--no-engine"):
+        return not {"engine", "private_engine"} & marks
+    if config.getoption("--host") and "private_engine" in marks:
+        return False
+    if engine := config.getoption("--engine"):
+        return bool(({"engine"} if engine in ENDPOINTS else {"engine", "private_engine"}) & marks)
+    return True
+
+
+def _beyond_the_engine(config: pytest.Config, items: list[pytest.Item]) -> set[pytest.Item]:
+    """The tests that need what the engine of `--engine` lacks; they are counted for the summary."""
+    engine = ENGINES.get(str(config.getoption("--engine")))
+    counts = config.stash[LACKING] = Counter[str]()
+    beyond = set[pytest.Item]()
+    for item in items:
+        needed = {capability for mark in item.iter_markers("needs") for capability in mark.args}
+        if unknown := needed - CAPABILITIES.keys():
+            raise pytest.UsageError(f"{item.nodeid}: no such capability: {', '.join(sorted(unknown))}")
+        if engine and (lacking := needed & engine.lacks.keys()):
+            beyond.add(item)
+            counts[min(lacking)] += 1
+    return beyond
 
 
 def _bounded(test: AsyncTest, seconds: float) -> AsyncTest:
@@ -118,6 +140,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if seen := config.stash.get(ENGINE_SEEN, None):
         terminalreporter.write_line(f"engine: {seen}")
+    for capability, count in sorted(config.stash.get(LACKING, Counter[str]()).items()):
+        why = ENGINES[str(config.getoption("--engine"))].lacks[capability]
+        terminalreporter.write_line(f"not run for want of {capability} ({why}): {count}")
 
 
 @pytest.fixture(scope="session")

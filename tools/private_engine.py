@@ -1,4 +1,4 @@
-"""A dockerd of one's own: it disturbs no other daemon on the machine, and leaves nothing behind.
+"""An engine of one's own: it disturbs no other daemon on the machine, and leaves nothing behind.
 
 Two dockerd in one network namespace fight over docker0 and the iptables chains, whatever their flags. So this
 one gets network, mount and process namespaces of its own, and they make the tidying up simple as well:
@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 _ENTER = """
 ip link set lo up
 mkdir -p /etc/docker && mount -t tmpfs none /etc/docker && mount -t tmpfs none /run
+"""
+_RUN = """
 if [ -n "$LISTENING" ]; then
     # bash: dash knows no descriptors of two digits.
     bash -c 'exec 3<&$LISTENING; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"' bash "$@" &
@@ -65,32 +68,50 @@ class PrivateEngineError(Exception):
     """The engine did not start, or something of it outlived its end."""
 
 
-class PrivateEngine:
-    """A private dockerd, as a context manager or by `start` and `stop`.
+@dataclass(frozen=True)
+class EngineSetup:
+    """What a private engine is, in place of the installed dockerd as it comes.
 
-    `binaries` is a folder with another version's programs, by default `default_binaries`; `config` the contents of
-    daemon.json; `extra_args` go to dockerd as they are. With `tls`, a folder with ca.pem, cert.pem and key.pem, it also
+    `programs` is a folder with another version's programs, `config` the contents of daemon.json. `enter` is a shell
+    script that runs before the daemon, in its namespaces, with `environment` and FOLDER, the engine's folder. `command`
+    is another daemon than dockerd: it gets the folder, and has to listen on its docker.sock.
+    """
+
+    programs: Path | None = None
+    config: Mapping[str, object] = field(default_factory=dict[str, object])
+    enter: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    command: Callable[[Path], list[str]] | None = None
+
+
+class PrivateEngine:
+    """A private engine, as a context manager or by `start` and `stop`.
+
+    `setup` says which engine, by default `default_setup`; `config` is added to its daemon.json, and `extra_args` go to
+    dockerd as they are. With `tls`, a folder with ca.pem, cert.pem and key.pem, it also
     listens on `tcp_host`, for clients with a certificate. `host` is the engine's address for the whole life of the
     object, restarts included.
 
     The kernel takes the *thread* that started a process for its parent: use one that outlives the engine.
     """
 
-    default_binaries: ClassVar[Path | None] = None
-    """The programs of engines that name none; None: the installed ones."""
+    default_setup: ClassVar[EngineSetup] = EngineSetup()
+    """What engines are that name no setup."""
 
     def __init__(
         self,
         *,
-        binaries: Path | None = None,
+        setup: EngineSetup | None = None,
         config: Mapping[str, object] | None = None,
         extra_args: Sequence[str] = (),
         tls: Path | None = None,
     ) -> None:
+        self._setup = setup or self.default_setup
+        if self._setup.command is not None and (config or extra_args or tls):
+            raise PrivateEngineError("config, extra_args and tls are dockerd's: this engine is another")
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=FOLDERS))
         self._lock = _lock(self._folder)
-        self._binaries = binaries or self.default_binaries
-        self._config = config or {}
+        self._config = {**self._setup.config, **(config or {})}
         self._extra_args = extra_args
         self._unshare: subprocess.Popen[bytes] | None = None
         self._namespaces: set[str] = set()
@@ -134,12 +155,17 @@ class PrivateEngine:
 
         with self.log_path.open("ab") as log:
             self._unshare = subprocess.Popen(
-                [*_namespace_command(), *self._dockerd_command(config_path)],
+                [*_namespace_command(self._setup.enter), *self._daemon_command(config_path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=os.environ
-                | {"PATH": self._search_path(), "LISTENING": str(self._listener.fileno() if self._listener else "")},
+                | self._setup.environment
+                | {
+                    "PATH": self._search_path(),
+                    "FOLDER": str(self._folder),
+                    "LISTENING": str(self._listener.fileno() if self._listener else ""),
+                },
                 pass_fds=[self._listener.fileno()] if self._listener else [],
                 start_new_session=True,  # Ctrl-C is for the owner, who then stops the engine in good order
             )
@@ -191,7 +217,9 @@ class PrivateEngine:
         ]
         return cgroups + processes + mounts + [str(self._folder)] * self._folder.exists()
 
-    def _dockerd_command(self, config_path: Path) -> list[str]:
+    def _daemon_command(self, config_path: Path) -> list[str]:
+        if self._setup.command is not None:
+            return self._setup.command(self._folder)
         return [
             "dockerd",
             f"--config-file={config_path}",
@@ -210,7 +238,7 @@ class PrivateEngine:
         return ["--host=fd://3", "--tlsverify", *(f"--{option}={folder / name}" for option, name in files.items())]
 
     def _search_path(self) -> str:
-        first = [str(self._binaries)] if self._binaries is not None else []
+        first = [str(self._setup.programs)] if self._setup.programs is not None else []
         return ":".join([*first, search_path()])
 
     def _log_tail(self) -> str:
@@ -231,10 +259,10 @@ def answers(host: str) -> bool:
     return True
 
 
-def _namespace_command() -> list[str]:
+def _namespace_command(enter: str) -> list[str]:
     dies_with_owner = ["setpriv", "--pdeathsig=KILL"]
     namespaces = ["unshare", "--net", "--mount", "--propagation=private", "--pid", "--mount-proc"]
-    return [*dies_with_owner, *namespaces, "--fork", "--kill-child", "--", "sh", "-ec", _ENTER, "sh"]
+    return [*dies_with_owner, *namespaces, "--fork", "--kill-child", "--", "sh", "-ec", _ENTER + enter + _RUN, "sh"]
 
 
 def _first_child(pid: int) -> int:

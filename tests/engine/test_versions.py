@@ -2,6 +2,7 @@
 
 import pytest
 
+from lightrunner import DockerRunner, RunRequest
 from lightrunner.engine import (
     EngineClient,
     EngineError,
@@ -9,8 +10,9 @@ from lightrunner.engine import (
     EngineResponseError,
     EngineUnreachable,
     calls,
+    wire,
 )
-from tests.fake_daemon import Answer, fake_daemon, in_turn, json_answer, plain, raw
+from tests.fake_daemon import Answer, chunked, fake_daemon, in_turn, json_answer, plain, raw
 
 NEWEST_KNOWN = "{}.{}".format(*calls.MAX_API_VERSION)
 NEXT = f"{calls.MAX_API_VERSION[0]}.{calls.MAX_API_VERSION[1] + 1}"
@@ -94,6 +96,54 @@ async def test_after_a_refusal_the_version_stays() -> None:
             await client.system_info()
         await client.system_info()
         assert len(daemon.requests("system_ping")) == 1
+
+
+def too_old(version: str, oldest: str) -> Answer:
+    sentence = f"client version {version} is too old. Minimum supported API version is {oldest}, please upgrade"
+    return json_answer({"message": sentence}, status=400)
+
+
+async def test_after_an_upgrade_of_an_idle_daemon_one_call_is_refused() -> None:
+    """No connection was open, and so none was lost."""
+    script = {
+        "system_ping": in_turn(*(plain(headers={"Api-Version": version}) for version in ("1.41", "1.52"))),
+        "system_info": in_turn(json_answer({}), too_old("1.41", "1.44"), json_answer({})),
+    }
+    async with fake_daemon(script) as daemon, EngineClient(daemon.host) as client:
+        await client.system_info()
+        with pytest.raises(EngineResponseError, match=r"1\.41 is too old"):
+            await client.system_info()
+        await client.system_info()
+        assert [request.api_version for request in daemon.requests("system_info")] == ["1.41", "1.41", "1.52"]
+
+
+DOCKER_29 = {
+    # Since 1.52 an image's inspect leaves out what is not set, and so do other answers.
+    "image_inspect": json_answer({"Id": "sha256:1", "RepoTags": ["a:1"], "Identity": {"Pull": []}, "Config": {}}),
+    "network_inspect": json_answer({"Name": "n", "Id": "1", "EnableIPv4": True, "Status": {"IPAM": {"Subnets": {}}}}),
+    "system_info": json_answer(
+        {"ServerVersion": "29.6.0", "NRI": {"Info": []}, "FirewallBackend": {"Driver": "nftables"}}
+    ),
+    "volume_prune": json_answer({"VolumesDeleted": ["v"], "SpaceReclaimed": 1}),
+    "image_create": chunked(b'{"errorDetail":{"message":"no such image"}}\n'),
+}
+
+
+@pytest.mark.parametrize("newest", ["1.52", "1.56", "1.70"])
+async def test_docker_29(newest: str) -> None:
+    """A daemon whose oldest version is newer than what 20.10 speaks."""
+    async with fake_daemon(speaks(newest, "1.44") | DOCKER_29) as daemon, EngineClient(daemon.host) as client:
+        image = await client.image_inspect("a:1")
+        assert (image.parent, image.config) == ("", wire.ContainerConfig())
+        assert (await client.network_inspect("n")).name == "n"
+        assert (await client.system_info()).server_version == "29.6.0"
+        assert (await client.volume_prune()).volumes_deleted == ["v"]
+        with pytest.raises(EngineResponseError, match="no such image"):
+            await client.image_pull("a", tag="1")
+        async with DockerRunner(host=daemon.host) as runner:
+            assert (await runner.run(RunRequest(image="a:1", network="none"))).exit_code == 0
+        spoken = {request.api_version for request in daemon.all_requests if request.api_version}
+    assert spoken == {min(newest, NEWEST_KNOWN)}
 
 
 async def test_a_failed_ping_is_tried_again_by_the_next_call() -> None:

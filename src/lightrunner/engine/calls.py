@@ -22,13 +22,15 @@ from .transport import AnyResponse, Headers, RawConnection, RequestBody, Respons
 MIN_API_VERSION: Final = (1, 40)
 """Docker 19.03. Nobody maintains anything older."""
 
-MAX_API_VERSION: Final = (1, 51)
-"""Docker 28.5: the newest version whose changes have been read for this client."""
+MAX_API_VERSION: Final = (1, 56)
+"""Docker 29: the newest version whose changes (moby's api/docs/CHANGELOG.md) have been read for this client."""
 
 PING_TIMEOUT = 5.0
 """Seconds; light-runner's deadline."""
 
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+_WRONG_VERSION = re.compile(r"client version \S+ is too (old|new)")
+"""As dockerd says since 1.12; Docker 29 says it of all below 1.44."""
 _DOT_SEGMENT = re.compile(r"(?<=/)\.{1,2}(?=[/?]|$)")
 # 304: the container that is to start or stop already runs or has stopped.
 _GOOD_STATUSES: Final = frozenset({200, 201, 204, 304})
@@ -212,11 +214,18 @@ class Calls:
 
     @contextmanager
     def _renegotiate_if_lost(self) -> Generator[None]:
-        """Forget the version if the connection is lost: another daemon may respond to the next call."""
+        """Forget the version if the connection is lost: another daemon may respond to the next call.
+
+        A daemon that was replaced while no connection was open shows it by refusing the version.
+        """
         try:
             yield
         except EngineUnreachable:
             self._version = ""
+            raise
+        except EngineResponseError as error:
+            if error.status == _REFUSED and _WRONG_VERSION.search(error.message):
+                self._version = ""
             raise
 
     async def _negotiate(self) -> str:

@@ -165,11 +165,14 @@ class Containers:
     async def container_delete(self, container: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove a container; with `force` even if it is running, with `volumes` also its anonymous volumes.
 
+        `force` is SIGKILL. (podman would first send the stop signal and wait 10 s; ``timeout``, which Docker does not
+        know, tells it not to.)
+
         Raises:
             EngineNotFound: there is no such container.
             EngineConflict: the container is running, or another removal is in progress.
         """
-        query = {"force": force, "v": volumes}
+        query = {"force": force, "v": volumes, "timeout": 0 if force else None}
         await self._calls.call("container_delete", "DELETE", f"/containers/{quote(container, safe='')}", query=query)
 
     async def container_archive_info(self, container: str, path: str) -> wire.PathStat:

@@ -1,0 +1,50 @@
+"""podman as a private engine, in a root file system of its own: Debian stable's.
+
+podman keeps its locks and its control groups in fixed places. Each engine gets its own: a /run and a /dev/shm that go
+with the mount namespace, and its own group in the place of each hierarchy's root.
+"""
+
+from pathlib import Path
+
+from tools import root_filesystem
+
+SUITE = "trixie"
+PACKAGES = ("podman", "crun", "netavark", "aardvark-dns", "iptables")
+
+_CONTAINERS_CONF = """\
+[containers]
+default_ulimits = ["nofile=20000:20000"]  # the default is more than a machine without CAP_SYS_RESOURCE allows
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[network]
+firewall_driver = "iptables"
+"""
+
+_OWN_CGROUPS = """
+mounts=$(cat /proc/mounts)
+while read -r _ group type _; do
+    case $type in cgroup | cgroup2) ;; *) continue ;; esac
+    own=$group/${FOLDER##*/}
+    mkdir -p "$own"
+    for file in cpuset.mems cpuset.cpus; do
+        [ ! -e "$own/$file" ] || cat "$group/$file" >"$own/$file"
+    done
+    mount --bind "$own" "$group"
+done <<END
+$mounts
+END
+"""
+ENTER = root_filesystem.WITHOUT_UNIFIED + _OWN_CGROUPS + root_filesystem.ENTER
+
+
+def make_root(root: Path) -> None:
+    """Fill an empty folder with what podman runs in."""
+    root_filesystem.make(root, SUITE, PACKAGES)
+    (root / "etc" / "containers" / "containers.conf").write_text(_CONTAINERS_CONF)
+
+
+def command(folder: Path) -> list[str]:
+    """Serve the Docker API on the engine's socket."""
+    places = [f"--root={folder}/data", "--runroot=/run/podman", "--storage-driver=overlay", "--runtime=crun"]
+    return ["/usr/bin/podman", *places, "system", "service", "--time=0", f"unix://{folder}/docker.sock"]

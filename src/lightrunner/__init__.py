@@ -15,6 +15,7 @@ resources.py   create and remove on the daemon
 nurseries.py   child tasks, their exceptions, Ctrl-C
 host/          this host: processes and the state folder
 rules/         pure: limits, validation, tar policy, log lines
+testing/       a fake daemon in memory, for the tests of programs that use this; public as `lightrunner.testing`
 engine/        the client of the Docker Engine API; public as `lightrunner.engine`, usable alone
 """
 

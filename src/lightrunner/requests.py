@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import trio
 
+from .engine import Connect
 from .rules.limits import (
     DEFAULT_BUILD_TIMEOUT,
     DEFAULT_CPUS,
@@ -85,6 +86,7 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
             ``DOCKER_HOST``, the Docker CLI's current context, or the usual sockets.
         tls: the TLS context for a TCP address; None: as ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``, or the Docker
             CLI's context, say.
+        connect: opens the connections to the daemon, in place of `host` and `tls`: the fake engine's, or a tunnel's.
     """
 
     memory: str | int = DEFAULT_MEMORY
@@ -97,3 +99,4 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
     build_timeout: float | None = DEFAULT_BUILD_TIMEOUT
     host: str | None = None
     tls: ssl.SSLContext | None = None
+    connect: Connect | None = None

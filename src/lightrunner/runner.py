@@ -12,7 +12,7 @@ from .detached.attach import attach
 from .detached.detach import detach
 from .detached.reap import reap, reap_age, reap_volumes, reconcile_states
 from .detached.state import RunState, list_states
-from .engine import EngineClient, EngineError
+from .engine import Connect, EngineClient, EngineError
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
 from .images.cache import cleanup_cache
 from .images.steps import ensure_run_image
@@ -65,6 +65,7 @@ class DockerRunner:
         build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
         host: str | None = None,
         tls: ssl.SSLContext | None = None,
+        connect: Connect | None = None,
     ) -> None:
         self.options = RunnerOptions(
             memory=memory,
@@ -77,10 +78,11 @@ class DockerRunner:
             build_timeout=build_timeout,
             host=host,
             tls=tls,
+            connect=connect,
         )
         with invalid_request():
             self._sandbox = check_options(self.options)
-            self._engine = EngineClient(self.options.host, tls=self.options.tls)
+            self._engine = EngineClient(self.options.host, tls=self.options.tls, connect=self.options.connect)
         limit = self.options.max_concurrent
         self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
         self._networks = Networks(self._engine)

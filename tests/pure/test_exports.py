@@ -11,11 +11,12 @@ import pytest
 
 import lightrunner
 import lightrunner.engine
+import lightrunner.testing
 
 from .source_tree import ROOT, modules
 
 MODULES = modules()
-PUBLIC = [lightrunner, lightrunner.engine]
+PUBLIC = [lightrunner, lightrunner.engine, lightrunner.testing]
 ROOMS = ("detached", "engine.wire", "files", "host", "images", "init", "networks", "rules", "runs", "warm")
 PACKAGES = [*PUBLIC, *(importlib.import_module(f"lightrunner.{name}") for name in ROOMS)]
 

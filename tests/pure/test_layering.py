@@ -17,7 +17,9 @@ RULES = f"{PACKAGE}.rules"
 TRANSPORT = f"{ENGINE}.transport"
 DOWNLOAD = f"{ENGINE}.download"
 WIRE = {name for name in MODULES if name.startswith(f"{ENGINE}.wire")}
-PURE_ENGINE = {f"{ENGINE}.{name}" for name in ("endpoint", "errors", "frames", "progress")} | WIRE
+PURE_ENGINE = {f"{ENGINE}.{name}" for name in ("connection", "endpoint", "errors", "frames", "progress")} | WIRE
+BACKEND = f"{ENGINE}.backend"
+TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {
     "runner": {"warm", "detached", "runs", "images", "networks"},
     "warm": {"runs", "networks", "files", "images"},
@@ -28,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "init": set(),
     "networks": set(),
     "host": set(),
+    "testing": set(),
     "engine": set(),
     "rules": set(),
 }
@@ -40,8 +43,15 @@ SHARED = {"errors", "nurseries", "plan", "pool", "requests", "resources", "resul
 """Modules that every package but `engine` and `rules` may import, as it may import these two and `host`."""
 
 DEPENDENCIES = {"httpx", "trio", "msgspec"}
-HTTP = {TRANSPORT: {"httpx", "httpcore"}, DOWNLOAD: {"h11"}}
-"""Who may import what of HTTP: httpx one module alone, and h11 the one that reads archives past it."""
+HTTP = {
+    TRANSPORT: {"httpx", "httpcore"},
+    BACKEND: {"httpcore"},
+    DOWNLOAD: {"h11"},
+    f"{TESTING}.http": {"h11"},
+    f"{TESTING}.engine": {"h11"},
+}
+"""Who may import what of HTTP: httpx one module alone, httpcore that one and the one that brings it the caller's own
+connections, and h11 the one that reads archives past them, and the fake daemon."""
 
 
 def targets(name: str) -> set[str]:

@@ -7,8 +7,10 @@ contexts.py    the Docker CLI's contexts
 tls.py         the TLS context for a TCP address
 ssh.py         a Unix socket forwarded over ssh
 frames.py      decode multiplexed output (pure)
+connection.py  what a connection is that the caller opens (pure)
 progress.py    decode the progress of a pull, an import or a build (pure)
 transport.py   requests, responses and upgrades; the one module that imports httpx
+backend.py     httpcore over the caller's connections
 upload.py      send an iterator's chunks, made ahead in a thread
 drain.py       receive a body while a thread consumes it
 download.py    receive an archive from a plain socket, in the thread that writes it
@@ -22,6 +24,8 @@ client.py      EngineClient: all of these, and system, volumes and networks
 
 from . import wire as wire
 from .client import EngineClient as EngineClient
+from .connection import Connect as Connect
+from .connection import Connection as Connection
 from .containers import ArchiveStream as ArchiveStream
 from .containers import PendingExit as PendingExit
 from .endpoint import Endpoint as Endpoint

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import trio
 
 from . import wire
+from .connection import Connect
 from .endpoint import Endpoint
 from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
 from .progress import ProgressDecoder, ProgressMessage
@@ -47,11 +48,11 @@ Filters = Mapping[str, Sequence[str]]
 class Calls:
     """Calls to one daemon."""
 
-    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None, connect: Connect | None = None) -> None:
         self._forward = SshForward(endpoint.ssh) if endpoint.ssh is not None else None
         self.endpoint = endpoint if self._forward is None else self._forward.endpoint
-        self._is_encrypted = endpoint.tls is not None
-        self._transport = Transport(self.endpoint, tls)
+        self._is_plain_socket = endpoint.tls is None and connect is None
+        self._transport = Transport(self.endpoint, tls, connect)
         self._version = ""
 
     async def aclose(self) -> None:
@@ -162,7 +163,7 @@ class Calls:
         from .download import open_download  # noqa: PLC0415
 
         target = await self._target(path, query)
-        if self._is_encrypted:
+        if not self._is_plain_socket:
             async with self._stream(operation, "GET", target) as response:
                 yield response
             return

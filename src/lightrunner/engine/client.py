@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from . import wire
 from .calls import Calls, Filters, filters_text
+from .connection import Connect
 from .containers import Containers
 from .contexts import current_context
-from .endpoint import TlsFiles, find_endpoint
+from .endpoint import Endpoint, TlsFiles, find_endpoint
 from .errors import EngineEndpointError
 from .images import Images
 from .tls import tls_context
@@ -28,6 +29,7 @@ class EngineClient(Containers, Images):
     Args:
         host: ``unix:///path``, ``tcp://host:port`` or ``ssh://user@host``; None: `find_endpoint` chooses.
         tls: the TLS context for a TCP address; None: as the environment or the Docker CLI's context says.
+        connect: opens the connections, in place of `host` and `tls`.
 
     Resource handling: a client owns connections, not tasks. The first call negotiates the API version, and so does the
     first call after a lost connection.
@@ -40,8 +42,15 @@ class EngineClient(Containers, Images):
         EngineEndpointError: the daemon's address or a certificate file cannot be used.
     """
 
-    def __init__(self, host: str | None = None, *, tls: ssl.SSLContext | None = None) -> None:
-        endpoint = find_endpoint(host, os.environ, current_context=current_context)
+    def __init__(
+        self, host: str | None = None, *, tls: ssl.SSLContext | None = None, connect: Connect | None = None
+    ) -> None:
+        if connect is not None:
+            if host is not None or tls is not None:
+                raise EngineEndpointError("connect: it takes the place of host and tls")
+            endpoint = Endpoint(socket="", address="connect")
+        else:
+            endpoint = find_endpoint(host, os.environ, current_context=current_context)
         if tls is not None:
             if endpoint.socket or endpoint.ssh is not None:
                 raise EngineEndpointError(f"tls: {endpoint} is not a TCP address; only tcp:// takes a TLS context")
@@ -49,7 +58,7 @@ class EngineClient(Containers, Images):
         elif endpoint.tls is not None:
             tls = tls_context(endpoint.tls)
         self.endpoint = endpoint
-        self._calls = Calls(endpoint, tls)
+        self._calls = Calls(endpoint, tls, connect)
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, Protocol, cast
 import httpx
 import trio
 
+from .connection import EXTRA_INFO, Connect, Connection
 from .drain import Consume, drain_in_thread
 from .endpoint import Endpoint
 from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
@@ -243,8 +244,11 @@ class RawConnection:
             self._receiving.cancel()
             return
         try:
-            _socket_of(self._stream).shutdown(trio.socket.SHUT_WR)
-        except OSError as error:
+            if (connection := _connection_of(self._stream)) is not None:
+                connection.send_eof()
+            else:
+                _socket_of(self._stream).shutdown(trio.socket.SHUT_WR)
+        except (OSError, trio.BrokenResourceError) as error:
             raise lost_connection(self._operation, self._endpoint, error) from error
 
     @contextmanager
@@ -365,9 +369,10 @@ class Transport:
     per call and polls each idle socket: with 8 concurrent runs that was a sixth of the processor time.
     """
 
-    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None, connect: Connect | None = None) -> None:
         self._endpoint = endpoint
         self._tls = tls or _no_tls()
+        self._connect = connect
         self._closed = False
         self._lasting: set[httpx.AsyncHTTPTransport] = set()
         self._idle: deque[_Idle] = deque()  # The rightmost was used last, and is used next.
@@ -442,13 +447,19 @@ class Transport:
         if may_be_idle and self._idle and self._idle[-1].since >= trio.current_time() - _MAX_IDLE:
             return self._idle.pop().http
         is_upload = not may_be_idle
-        return httpx.AsyncHTTPTransport(
+        http = httpx.AsyncHTTPTransport(
             uds=self._endpoint.socket or None,
             limits=_ONE_CONNECTION,
             verify=self._tls,
             trust_env=False,
             socket_options=_UPLOAD_OPTIONS if is_upload and self._endpoint.socket else (),
         )
+        if self._connect is not None:
+            from .backend import connection_pool  # noqa: PLC0415 - as httpcore in `RawConnection`
+
+            # httpx has no argument for httpcore's network backend.
+            http._pool = connection_pool(self._connect)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return http
 
     async def _release(self, http: httpx.AsyncHTTPTransport, response: Response | None) -> None:
         """Keep the connection for the next request, or close it. Close connections that were idle for too long."""
@@ -531,7 +542,9 @@ async def _upload(
 
     async def trace(event: str, info: dict[str, object]) -> None:
         if sock is None and event.startswith("connection.connect_") and event.endswith(".complete"):
-            nursery.start_soon(cut_off_when_answered, _socket_of(cast("_NetworkStream", info["return_value"])))
+            stream = cast("_NetworkStream", info["return_value"])
+            if _connection_of(stream) is None:  # Else its other side breaks it where it reads no more.
+                nursery.start_soon(cut_off_when_answered, _socket_of(stream))
         elif event == "http11.receive_response_headers.started":
             watch.cancel()  # Two tasks cannot wait for one socket.
 
@@ -542,6 +555,11 @@ async def _upload(
         response = await http.handle_async_request(request)
         watch.cancel()
     return response
+
+
+def _connection_of(stream: _NetworkStream) -> Connection | None:
+    """The connection that a `Connect` function opened; None for httpcore's own."""
+    return cast("Connection | None", stream.get_extra_info(EXTRA_INFO))
 
 
 def _socket_of(stream: _NetworkStream) -> trio.socket.SocketType:

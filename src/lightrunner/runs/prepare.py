@@ -1,7 +1,6 @@
 """Prepare a run's container, and remove it: image, network, container with its volume, seed, start."""
 
 import os
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -139,11 +138,11 @@ class Preparation:
     @contextmanager
     def phase(self, name: str) -> Generator[None]:
         """Add the duration of the block to the field `name` of `timings`."""
-        begin = time.monotonic()
+        begin = trio.current_time()
         try:
             yield
         finally:
-            setattr(self.timings, name, getattr(self.timings, name) + time.monotonic() - begin)
+            setattr(self.timings, name, getattr(self.timings, name) + trio.current_time() - begin)
 
     @contextmanager
     def _renewable_network(self) -> Generator[None]:

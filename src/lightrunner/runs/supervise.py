@@ -1,6 +1,5 @@
 """Supervise a started container: write its stdin, read its output, enforce its time-out, extract its files."""
 
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from .prepare import Preparation
 
 
 class StartedContainer(NamedTuple):
-    """A running container. `attached` is None if the run needs no streams; `since` is the start by `time.monotonic`."""
+    """A running container. `attached` is None if the run needs no streams; `since` is the start, on trio's clock."""
 
     id: str
     attached: AttachedStream | None
@@ -41,7 +40,7 @@ async def start_container(
             with preparation.phase("attach"), mapped_errors(code, "container_attach", container_id=container_id):
                 attached = await stack.enter_async_context(engine.container_attach(container_id, stdin=stdin))
         await preparation.start(container_id)
-        yield StartedContainer(container_id, attached, time.monotonic())
+        yield StartedContainer(container_id, attached, trio.current_time())
 
 
 class Supervisor:
@@ -108,7 +107,7 @@ class Supervisor:
                 if attached is not None and self._stdin:
                     watchers.start_soon(protected, _feed, attached, self._stdin)
                 state = await self._exit(output)
-                duration = time.monotonic() - self._container.since
+                duration = trio.current_time() - self._container.since
                 self.execution.set_exited()
                 watchers.cancel_scope.cancel()  # Nothing is left to kill or to read the input.
         return state, duration

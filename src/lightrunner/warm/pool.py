@@ -1,7 +1,6 @@
 """Warm pools: started containers, each waiting for one run."""
 
 import secrets
-import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
@@ -140,7 +139,7 @@ class WarmPool:
                 supervisor = Supervisor(
                     self._engine,
                     warm.preparation,
-                    warm.container._replace(since=time.monotonic()),
+                    warm.container._replace(since=trio.current_time()),
                     plan,
                     self._sandbox,
                     on_log=on_log,

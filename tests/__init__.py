@@ -7,6 +7,7 @@ images/   setup steps and their cached images
 networks/ the isolated bridge and prepared networks
 runs/     whole runs through DockerRunner, and the runs that go wrong
 detached/ runs that outlive their process, attaching, reaping
+contract/ what every engine keeps to, the fake one included, over both shapes of the API
 warm/     warm pools and the single-use pool below them, under the contract of cold runs
 tools/    the private engine and the images that the rest stands on
 

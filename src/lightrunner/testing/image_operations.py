@@ -99,7 +99,7 @@ async def _build(daemon: Daemon, request: Request) -> Answer | None:
 
 
 async def _run_step(daemon: Daemon, container: FakeContainer, request: Request) -> int:
-    """Run a step to its end, and pass its output on; the exit code. The step ends with the connection."""
+    """Run a step to its end, and pass its output on; the exit code. It raises, as a write would, once the client is gone."""
     readers: list[tuple[Attachment, str]] = [
         (container.attach([number], with_log=False), form) for number, form in ((1, "{}"), (2, _STDERR))
     ]
@@ -113,17 +113,14 @@ async def _run_step(daemon: Daemon, container: FakeContainer, request: Request) 
 
         await attachment.deliver(send)
 
-    async def until_hung_up(scope: trio.CancelScope) -> None:
-        try:
-            while await request.receive_stdin_some():
-                pass
-        except trio.BrokenResourceError:
+    async def until_hung_up() -> None:
+        while await request.receive_stdin_some():
             pass
-        scope.cancel()
+        raise trio.BrokenResourceError("the client has cancelled the build")
 
     container.begin(daemon.now())
     async with open_bare_nursery() as watching:
-        watching.start_soon(until_hung_up, watching.cancel_scope)
+        watching.start_soon(until_hung_up)
         async with open_bare_nursery() as nursery:
             for attachment, form in readers:
                 nursery.start_soon(deliver, attachment, form)

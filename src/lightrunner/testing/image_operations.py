@@ -99,7 +99,7 @@ async def _build(daemon: Daemon, request: Request) -> Answer | None:
 
 
 async def _run_step(daemon: Daemon, container: FakeContainer, request: Request) -> int:
-    """Run a step to its end, and pass its output on; the exit code. It raises, as a write would, once the client is gone."""
+    """Run a step to its end, pass its output on, and return the exit code. Raise once the client is gone."""
     readers: list[tuple[Attachment, str]] = [
         (container.attach([number], with_log=False), form) for number, form in ((1, "{}"), (2, _STDERR))
     ]

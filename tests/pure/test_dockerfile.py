@@ -21,8 +21,8 @@ HEREDOC = "contains a here-document"
 LONG = "longer than 65531 bytes"
 
 REFUSED = [
-    (None, "not text"),
-    (b"echo", "not text"),
+    (None, "not a str"),
+    (b"echo", "not a str"),
     ("", "is empty"),
     (" \t ", "is empty"),
     ("echo \0", "NUL"),

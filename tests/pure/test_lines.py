@@ -106,7 +106,7 @@ def test_the_default_limit() -> None:
 
 
 def test_a_limit_without_room_for_a_character_is_refused() -> None:
-    with pytest.raises(ValueError, match="room for one character"):
+    with pytest.raises(ValueError, match="less than 8"):
         LineSplitter(LIMIT - 1)
 
 

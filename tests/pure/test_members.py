@@ -185,7 +185,7 @@ def test_lists_of_patterns(value: object, patterns: tuple[str, ...]) -> None:
         ("*.log", "ignore", "*.log", "not a list"),
         (None, "ignore", None, "not a list"),
         ({"a"}, "ignore", {"a"}, "not a list"),
-        (["a", 1], "ignore[1]", 1, "not text"),
+        (["a", 1], "ignore[1]", 1, "not a str"),
         (["a\0"], "ignore[0]", "a\0", "NUL"),
         (["a", "b", ""], "ignore[2]", "", "is empty"),
         (["//"], "ignore[0]", "//", "is empty"),

@@ -54,8 +54,8 @@ def test_what_is_no_image(text: str) -> None:
     ("value", "match"),
     [
         ("", "an image is required"),
-        (None, "not text but NoneType"),
-        (b"busybox", "not text but bytes"),
+        (None, "not a str but NoneType"),
+        (b"busybox", "not a str but bytes"),
         ("a\0b", "NUL"),
         ("a\udcff", "UTF-8"),
         ("n" * 256, "longer than 255"),
@@ -91,12 +91,12 @@ def test_environment() -> None:
         (["A=b"], "env", ["A=b"], "not a mapping"),
         ("A=b", "env", "A=b", "not a mapping"),
         (None, "env", None, "not a mapping"),
-        ({"A": 1}, "env['A']", 1, "not text but int"),
-        ({"A": None}, "env['A']", None, "not text but NoneType"),
-        ({"A": b"b"}, "env['A']", b"b", "not text but bytes"),
+        ({"A": 1}, "env['A']", 1, "not a str but int"),
+        ({"A": None}, "env['A']", None, "not a str but NoneType"),
+        ({"A": b"b"}, "env['A']", b"b", "not a str but bytes"),
         ({"A": "x\0y"}, "env['A']", "x\0y", "NUL"),
         ({"not a name": "\ud800"}, "env['not a name']", "\ud800", "UTF-8"),
-        ({1: "b"}, "env name", 1, "not text but int"),
+        ({1: "b"}, "env name", 1, "not a str but int"),
         ({"A\0": "b"}, "env name", "A\0", "NUL"),
     ],
 )
@@ -122,7 +122,7 @@ def test_what_is_no_network_and_no_runtime(value: object) -> None:
 
 
 def test_the_network_of_the_host_is_no_isolation() -> None:
-    with violation("network", "host", "no isolation"):
+    with violation("network", "host", "not isolated"):
         names.check_network("network", "host")
 
 
@@ -147,15 +147,15 @@ def test_workdirs(text: str, path: str) -> None:
         ("", "not an absolute path"),
         ("app", "not an absolute path"),
         ("./app", "not an absolute path"),
-        ("/", "cannot be the root"),
-        ("//./", "cannot be the root"),
+        ("/", "root cannot be the workdir"),
+        ("//./", "root cannot be the workdir"),
         ("/..", r"contains '\.\.'"),
         ("/a/../b", r"contains '\.\.'"),
         ("/a\0", "NUL"),
         ("/\udcff", "UTF-8"),
         ("/" + "ä" * 2048, "longer than 4095 bytes"),
-        (None, "not text"),
-        (PurePosixPath("/app"), "not text"),
+        (None, "not a str"),
+        (PurePosixPath("/app"), "not a str"),
     ],
 )
 def test_workdirs_that_are_refused(value: object, match: str) -> None:
@@ -188,7 +188,7 @@ def test_sources_of_an_extract(text: str, path: str) -> None:
         ("a/../b", r"contains '\.\.'"),
         ("a\0", "NUL"),
         ("x" * 4092, "longer than 4095 bytes"),
-        (None, "not text"),
+        (None, "not a str"),
     ],
 )
 def test_sources_that_are_refused(value: object, match: str) -> None:
@@ -222,10 +222,10 @@ def test_targets_of_an_extract(value: str | Path) -> None:
         ("", "", "is empty"),
         ("/a\0", "/a\0", "NUL"),
         ("/\ud800", "/\ud800", "cannot be encoded"),
-        (None, None, "not a path of text but NoneType"),
-        (3, 3, "not a path of text but int"),
-        (b"/a", b"/a", "not a path of text but bytes"),
-        (Opaque(), b"/bytes", "not a path of text but bytes"),
+        (None, None, "not a str or a path object but NoneType"),
+        (3, 3, "not a str or a path object but int"),
+        (b"/a", b"/a", "not a str or a path object but bytes"),
+        (Opaque(), b"/bytes", "not a str or a path object but bytes"),
         (Path("/a\0"), "/a\0", "NUL"),
     ],
 )

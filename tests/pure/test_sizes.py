@@ -76,7 +76,7 @@ TOO_LARGE = [2**63, "9223372036854775808", "8192p", "9" * 20, 10**30]
     [
         *((value, "not a size") for value in NO_SIZES),
         *((value, r"below the engine's minimum of 6291456 bytes \(6m\)") for value in TOO_SMALL),
-        *((value, "more bytes") for value in TOO_LARGE),
+        *((value, "above the engine") for value in TOO_LARGE),
     ],
 )
 def test_memory_that_is_refused(value: object, match: str) -> None:
@@ -112,7 +112,7 @@ OUT_OF_RANGE = [0, -1, 0.0099, "0", "0.009", -0.0, math.nan, -math.inf, math.inf
 
 @pytest.mark.parametrize(
     ("value", "match"),
-    [*((value, "such as 1") for value in NO_CPUS), *((value, "minimum of 0.01") for value in OUT_OF_RANGE)],
+    [*((value, "such as 1") for value in NO_CPUS), *((value, "at least 0.01") for value in OUT_OF_RANGE)],
 )
 def test_cpus_that_are_refused(value: object, match: str) -> None:
     # NaN is not equal to itself, but a tuple compares by identity first.
@@ -155,7 +155,7 @@ NO_COUNTS = [0, -1, 2**31, "0", "-1", "none", "count=x", "ALL", "device", "21474
         *((value, "not a count") for value in NO_COUNTS),
         *((text, "given twice") for text in ("=1", "foo=1", "count=1,count=2", "all,count=1", "device=0,Driver=x")),
         *((text, "empty") for text in (",", "all,", "device=", "device=0,,1", "driver=", "count=")),
-        *((text, "not both") for text in ("1,2", "count=1,2", "count=1,device=0", "all,device=0", "device=0,count=1")),
+        *((text, "give one of them") for text in ("1,2", "count=1,2", "count=1,device=0", "all,device=0", "device=0,count=1")),
         ("driver=a,b", "more than one driver"),
     ],
 )
@@ -191,7 +191,7 @@ def test_ages(value: object, seconds: float) -> None:
 
 @pytest.mark.parametrize("value", [-1, -0.1, math.nan, True, "1", None, -(10**400)])
 def test_ages_that_are_refused(value: object) -> None:
-    with violation("max_age", value, "seconds from 0 up"):
+    with violation("max_age", value, "seconds, 0 or more"):
         sizes.parse_age("max_age", value)
 
 
@@ -203,7 +203,7 @@ def test_counts_and_byte_limits(value: int) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, True, 1.0, "1g", None, math.inf])
 def test_counts_and_byte_limits_that_are_refused(value: object) -> None:
-    with violation("size", value, "number from 1 up"):
+    with violation("size", value, "int of at least 1"):
         sizes.parse_count("size", value)
-    with violation("max_extract_bytes", value, "number of bytes from 1 up"):
+    with violation("max_extract_bytes", value, "int of at least 1 byte"):
         sizes.parse_byte_limit("max_extract_bytes", value)

@@ -55,7 +55,7 @@ def test_sparse_files_of_pax() -> None:
 
 @pytest.mark.parametrize("size", [b"\xff" * 12, b"\x80" + b"\xff" * 11, b"\x80\0\0\0\x80" + bytes(7)])
 def test_sizes_that_lie(size: bytes) -> None:
-    assert_refused(untar, tar_block(size=size), TarError, "a member of -?[0-9]+ bytes")
+    assert_refused(untar, tar_block(size=size), TarError, "impossible size -?[0-9]+")
 
 
 @pytest.mark.parametrize("size", [b"-1", b"", b"1.5", b"9" * 21, b" 1", b"\xb2", b"0x1"])
@@ -66,7 +66,7 @@ def test_sizes_of_pax_that_are_none(size: bytes) -> None:
 
 @pytest.mark.parametrize("size", [b"9" * 20, b"%d" % 2**63])
 def test_sizes_of_pax_beyond_int64(size: bytes) -> None:
-    with pytest.raises(TarError, match="a member of"):
+    with pytest.raises(TarError, match="impossible size"):
         untar([tar_record(b"x", pax(("size", size))) + tar_block()])
 
 
@@ -79,19 +79,19 @@ def test_times_that_are_none(time: bytes) -> None:
 @pytest.mark.parametrize(
     ("record", "match"),
     [
-        (b"path=x\n", "without its length"),
-        (b" path=x\n", "without its length"),
-        (b"9", "without its length"),
-        (b"0" * 30 + b"9 path=x\n", "without its length"),
-        (b"-9 path=x\n", "without its length"),
+        (b"path=x\n", "has no length"),
+        (b" path=x\n", "has no length"),
+        (b"9", "has no length"),
+        (b"0" * 30 + b"9 path=x\n", "has no length"),
+        (b"-9 path=x\n", "has no length"),
         (b"8 path=x\n", "wrong length"),
         (b"11 path=x\n", "wrong length"),
         (b"99 path=x\n", "wrong length"),
         (b"2 \n", "wrong length"),
         (b"0 path=x\n", "wrong length"),
-        (b"9 path_x\n", "no key and value"),
-        (b"9 path=\0\n", "no key and value"),
-        (b"14 linkpath=\0\n", "no key and value"),
+        (b"9 path_x\n", "not a key and a value"),
+        (b"9 path=\0\n", "not a key and a value"),
+        (b"14 linkpath=\0\n", "not a key and a value"),
     ],
 )
 def test_pax_records_that_are_none(record: bytes, match: str) -> None:
@@ -102,7 +102,7 @@ def test_pax_records_that_are_none(record: bytes, match: str) -> None:
 @pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
 @pytest.mark.parametrize("size", [MAX_TAR_EXTENSION_BYTES + 1, b"\xff" * 12])
 def test_a_record_without_end_is_not_collected(kind: bytes, size: bytes | int) -> None:
-    assert_refused(untar, tar_block(kind=kind, size=size), TarError, "a record of -?[0-9]+ bytes")
+    assert_refused(untar, tar_block(kind=kind, size=size), TarError, "extension record has -?[0-9]+ bytes")
 
 
 def test_the_longest_record() -> None:
@@ -120,7 +120,7 @@ def test_records_do_not_pile_up() -> None:
 
 
 def test_a_record_that_describes_nothing() -> None:
-    assert_refused(untar, tar_record(b"L", b"name\0") + END, TarError, "ends behind a record")
+    assert_refused(untar, tar_record(b"L", b"name\0") + END, TarError, "ends after a record")
 
 
 def test_content_is_not_collected() -> None:

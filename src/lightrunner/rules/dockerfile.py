@@ -1,7 +1,7 @@
-"""Setup steps -> a Dockerfile and the tag of the image that it makes. Pure.
+"""Check setup steps, and make their Dockerfile and their cache tag. Pure.
 
-The property that counts: for every list of steps that `check_steps` accepts, the engine's own Dockerfile parser reads
-exactly one FROM and one RUN per step, without flags, with the step's text unchanged.
+The invariant: from every list of steps that `check_steps` accepts, the engine's Dockerfile parser reads exactly one
+FROM and one RUN per step, without flags, and with the step's text unchanged.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from .violation import RuleViolation
 
 _RUN = "RUN "
 _BLANKS = " \t"
-# What Go's unicode.IsSpace takes for a space; the parser trims lines by it.
+# The characters for which Go's unicode.IsSpace is true. The parser trims them from lines.
 _GO_SPACES = frozenset(
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
     "\u205f\u3000"
 )
 _GO_SPACE = re.compile(f"[{''.join(_GO_SPACES)}]+")
-# parser.go, reHeredoc: a word that is digits, "<<", perhaps "-", and no further "<". Since BuildKit 0.22 (Docker 28.2)
-# the name may be a word of its own.
+# parser.go, reHeredoc: a word of digits, "<<", an optional "-", and a name without "<". Since BuildKit 0.22 (Docker
+# 28.2) the name may be the next word.
 _HEREDOC = re.compile(r"[0-9]*<<[^<]+", re.DOTALL)
 _HEREDOC_WITHOUT_NAME = re.compile(r"[0-9]*<<-?")
 _PLAIN_VARIABLE = re.compile(r"\$\{\w+\}", re.ASCII)
@@ -32,34 +32,34 @@ _PLATFORM = re.compile(r"[a-z0-9_]{1,32}(?:/[a-z0-9_]{1,32}(?:/[a-z0-9_.]{1,32})
 
 
 class StepViolation(RuleViolation):
-    """A setup step breaks a rule. `field` is ``run[<index>]``, with the index from 0."""
+    """A setup step breaks a rule. `field` is ``run[<index>]``, counted from 0."""
 
 
 def check_steps(field: str, value: object) -> tuple[str, ...]:
-    r"""The steps as they go into the Dockerfile: without blanks and tabs at their ends, which mean nothing to a shell.
+    r"""Check setup steps. Return them as they go into the Dockerfile: without blanks and tabs at their ends.
 
-    The rules, and the hole that each closes (grammar: moby/buildkit, frontend/dockerfile/parser and shell, which is
-    the engine's own):
+    The rules, and the hole that each closes (grammar: moby/buildkit, frontend/dockerfile/parser and shell, which the
+    engine uses):
 
     ==============================  ================================================================================
-    text, not empty, UTF-8          ``RUN`` alone is an error; what cannot be encoded cannot be sent
-    no newline, carriage return,    the next line would be an instruction of its own; a carriage return at an end is
-    NUL                             dropped
-    no other space at an end        the parser trims a no-break space, a vertical tab and their like, which a shell
-                                    takes for text
-    no backslash at the end         the line goes on with the next step; 20.10 takes ``\\`` for that as well, and
-                                    blanks behind it do not help
-    no leading ``--``               it is a flag: ``--mount``, ``--network``, ``--security``; blanks before it are
-                                    skipped by the parser, so this is looked for behind them
-    no leading JSON list            it is the exec form, and what follows the list is dropped without a word
-    no here-document                ``<<EOF`` swallows the lines that follow, up to one that says EOF; newer engines
-                                    read ``<< EOF`` so too, and with it the shift in ``$((1 << 2))``
+    text, not empty, UTF-8          ``RUN`` alone is an error; text that cannot be encoded cannot be sent
+    no newline, carriage return,    a new line is a new instruction; the parser drops a carriage return at an end
+    NUL
+    no other space at an end        the parser trims a no-break space, a vertical tab and the like, which are text to a
+                                    shell
+    no backslash at the end         it joins the step with the next one; 20.10 treats ``\\`` alike, and ignores blanks
+                                    after it
+    no leading ``--``               it is a flag: ``--mount``, ``--network``, ``--security``; the parser skips blanks
+                                    before it, so they are trimmed before this check
+    no leading JSON list            it is the exec form, and the parser silently drops what follows the list
+    no here-document                ``<<EOF`` makes the following lines its text, up to a line EOF; newer engines also
+                                    read ``<< EOF`` like this, and with it the shift in ``$((1 << 2))``
     at most 65,531 bytes            Go's bufio.Scanner refuses a line of 64 KiB, ``RUN`` included
     ==============================  ================================================================================
 
     Raises:
-        StepViolation: naming the step and the rule.
-        RuleViolation: where it is no list.
+        StepViolation: a step breaks a rule. The exception names the step and the rule.
+        RuleViolation: the value is not a list.
     """
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise RuleViolation(field, value, "not a list of setup steps")
@@ -67,7 +67,7 @@ def check_steps(field: str, value: object) -> tuple[str, ...]:
 
 
 def check_platform(field: str, value: object) -> str:
-    """A platform: ``linux/arm64``, ``linux/arm/v7``."""
+    """Check a platform, such as ``linux/arm64`` or ``linux/arm/v7``."""
     text = check_text(field, value)
     if _PLATFORM.fullmatch(text) is None:
         raise RuleViolation(field, value, "not a platform: os[/architecture[/variant]], such as linux/arm64")
@@ -75,12 +75,12 @@ def check_platform(field: str, value: object) -> str:
 
 
 def dockerfile(image: str, steps: Sequence[str]) -> bytes:
-    """The Dockerfile of checked steps on a checked image."""
+    """Return the Dockerfile of checked steps on a checked image."""
     return "".join((f"FROM {image}\n", *(f"{_RUN}{step}\n" for step in steps))).encode()
 
 
 def cache_tag(image: str, steps: Sequence[str], platform: str | None = None) -> str:
-    """The tag under which the image of these steps is kept: equal for equal inputs, in every process."""
+    """Return the tag of the steps' cache image. Equal inputs have equal tags, in every process."""
     identity = [image, list(steps)] if platform is None else [image, list(steps), platform]
     digest = hashlib.sha256(json.dumps(identity, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
     return f"{CACHE_REPOSITORY}:{digest}"
@@ -98,14 +98,14 @@ def _check_step(field: str, value: object) -> str:
 
 
 def _is_exec_form(step: str) -> bool:
-    """parser.go, parseJSON: it decodes one value and does not look at what follows."""
-    if not step.startswith("["):  # ``[ -f x ] && y`` is a shell's test, and no JSON
+    """Return whether the parser takes the step for an exec form: parseJSON (parser.go) ignores what follows a list."""
+    if not step.startswith("["):  # ``[ -f x ] && y`` is a shell test, not JSON.
         return False
     try:
         json.JSONDecoder().raw_decode(step)
     except ValueError:
         return False
-    except RecursionError:  # Deeper than our decoder goes, not than Go's.
+    except RecursionError:  # Too deep for this decoder, but not for Go's.
         return True
     return True
 
@@ -117,11 +117,11 @@ def _has_heredoc(step: str) -> bool:
 
 
 def _words(step: str) -> list[str]:
-    """Words, escapes taken off, as the parser's own lexer tells them apart when it looks for here-documents (lex.go).
+    """Split a step into words without escapes, as the parser's lexer does to find here-documents (lex.go).
 
-    Inside quotes there are no words: ``echo "a <<EOF b"`` is harmless. Braces with more than a name (``${x:-"}``) can
-    hold quotes and escapes that the lexer takes off before it looks for words, so that in a step with such braces
-    neither is trusted: words end at every space there.
+    A space inside quotes does not end a word: ``echo "a <<EOF b"`` is harmless. Braces with more than a name
+    (``${x:-"}``) can contain quotes and escapes that the lexer removes before it splits words. In a step with such
+    braces, quotes and escapes are therefore ignored: every space ends a word.
     """
     if "<<" not in step.replace("\\", ""):
         return []
@@ -146,7 +146,7 @@ def _words(step: str) -> list[str]:
             word = ""
         else:
             word += character
-    # Where a quote stays open the lexer gives up and finds no here-document at all.
+    # If a quote is not closed, the lexer gives up and finds no here-document.
     return [] if quote else [word for word in (*words, word) if word]
 
 
@@ -154,22 +154,22 @@ _RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
     (lambda step: not step, "is empty"),
     (
         lambda step: "\n" in step or "\r" in step,
-        "contains a newline or a carriage return: another instruction would begin behind it",
+        "contains a newline or a carriage return, after which another instruction would begin",
     ),
     (
         lambda step: step[0] in _GO_SPACES or step[-1] in _GO_SPACES,
         "begins or ends with a space that the Dockerfile parser drops and a shell does not",
     ),
-    (lambda step: step.endswith("\\"), "ends with a backslash: the line would go on with the next step"),
-    (lambda step: step.startswith("--"), "begins with '--': the builder would take it for a flag"),
-    (_is_exec_form, "begins with a JSON list: the builder would take it for the exec form"),
+    (lambda step: step.endswith("\\"), "ends with a backslash, which would join it with the next step"),
+    (lambda step: step.startswith("--"), "begins with '--', which the builder would take for a flag"),
+    (_is_exec_form, "begins with a JSON list, which the builder would take for the exec form"),
     (
         _has_heredoc,
-        "contains a here-document ('<<' behind a blank, outside of quotes): it would swallow the steps that follow",
+        "contains a here-document ('<<' after a blank, outside quotes), which would swallow the following steps",
     ),
     (
         lambda step: len(_RUN) + len(step.encode()) > MAX_DOCKERFILE_LINE_BYTES,
-        f"longer than {MAX_DOCKERFILE_LINE_BYTES - len(_RUN)} bytes: the parser refuses the line",
+        f"is longer than {MAX_DOCKERFILE_LINE_BYTES - len(_RUN)} bytes, the parser's limit for a line",
     ),
 )
-"""In this order: the later ones may rely on the earlier ones."""
+"""Checked in this order: later rules rely on earlier ones."""

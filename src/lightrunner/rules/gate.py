@@ -1,19 +1,19 @@
-"""The gate of a warm container, and what opens it: POSIX shell text. Pure.
+"""The gate of a warm container, and the dispatch that opens it: POSIX shell scripts. Pure.
 
-A warm container runs `gate_script`: the shell says that it is there, and then waits for one line on stdin.
-`dispatch_script` is that line: it makes the environment that of a cold start and execs, so that the run is process 1
-like any other. (A shell reads a pipe byte by byte, so that what follows the line, the run's own input, is left alone.)
+A warm container runs `gate_script`: the shell prints a nonce, and then waits for one line on stdin. `dispatch_script`
+is that line: it restores the environment of a cold start, and execs the run's command, so that the run is process 1 as
+in a cold start. (A shell reads a pipe byte by byte, so it leaves the run's input, which follows the line, unread.)
 """
 
 from collections.abc import Sequence
 
 _SCRIPT = "_light_runner_script"
 _NEWLINE, _ENV = '"$1"', '"$2"'
-"""Positional parameters, since no environment has these. The script is one line, for a shell that puts lines together
-copies them each time: 35 s for a value of 100,000 newlines."""
+"""Positional parameters, which no environment variable can shadow: a newline, and the path of env(1). The script must
+be one line, since a shell that joins lines copies them each time (35 s for a value of 100,000 newlines)."""
 
 _EXPORTED = ("SHLVL", "PWD", "OLDPWD", "_")
-"""What shells put into the environment of what they exec. A process that the daemon starts has none of it."""
+"""Variables that shells export to the programs they exec. A process that the daemon starts has none of them."""
 
 _SHELLS_OWN = frozenset(
     (
@@ -24,40 +24,41 @@ _SHELLS_OWN = frozenset(
         *("OPTERR", "PIPESTATUS", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "UID"),
     )
 )
-"""Variables that dash, busybox or bash changes as it starts, or does not take as they are: ``export UID=1000`` ends
-bash. (A test finds them.) The same goes for all that begin with BASH."""
+"""Variables that dash, busybox or bash changes at its start, or refuses to set: ``export UID=1000`` ends bash. (A test
+finds them.) Variables that begin with BASH are treated alike."""
 
 
 def gate_script(nonce: str) -> str:
-    """What a warm container runs: it says the nonce. Where stdin ends before the line does, nobody needs it any more.
+    """Return the script that a warm container runs. It prints the nonce, waits for the dispatch, and evaluates it.
 
-    Where `env` is has to be known before the request's PATH holds. An image's TMOUT would end bash's waiting.
+    If stdin ends first, the script exits. It looks up ``env`` before the request's PATH is set. It clears TMOUT, since
+    an image's TMOUT would end bash's wait.
     """
     return f'set -- "\n" "$(command -v env)"; echo {nonce}; IFS= TMOUT= read -r {_SCRIPT} && eval "${_SCRIPT}"; exit 0'
 
 
 def dispatch_script(command: Sequence[str], env: Sequence[str], image_env: Sequence[str], *, has_input: bool) -> bytes:
-    """What is written to the gate: one line.
+    """Return the line that opens the gate and starts the run's command.
 
     Args:
         command: the program and its arguments.
-        env: ``NAME=value`` of the request; names are POSIX names.
-        image_env: ``NAME=value`` of the image, which the gate runs with. What the shell has lost of it is put back.
-        has_input: whether input follows. Without it stdin is /dev/null, as in a cold start.
+        env: ``NAME=value`` entries of the request. Names are POSIX names.
+        image_env: ``NAME=value`` entries of the image, which the gate runs with. Those that the shell has changed are
+            restored.
+        has_input: whether input follows the line. Without input, stdin is /dev/null, as in a cold start.
     """
-    # The shell exports what it can, for another program in between takes as long as all the rest. What it cannot goes
-    # through env(1).
+    # The shell exports what it can: running env(1) in between takes as long as everything else. env(1) sets the rest.
     carried = [entry for entry in image_env if _is_shells_own(_name(entry))]
     exported: list[str] = []
     for entry in env:
-        # Of a locale that is not there, bash would complain.
+        # bash would warn about a locale that does not exist.
         by_env = _is_shells_own(_name(entry)) or _name(entry).startswith("LC_")
         (carried if by_env else exported).append(entry)
     steps = [f"unset {_SCRIPT} {' '.join(_EXPORTED)}"]
     for entry in exported:
         name, _, value = entry.partition("=")
         steps.append(f"export {name}={quote(value)}")
-    # bash counts SHLVL down on exec, and exports it, though it was unset.
+    # On exec, bash decrements SHLVL and exports it, even if it is unset.
     words = [f"${{BASH_VERSION:+{_ENV} -u SHLVL}}"]
     if carried:
         words += [_ENV, *map(quote, carried)]
@@ -67,7 +68,7 @@ def dispatch_script(command: Sequence[str], env: Sequence[str], image_env: Seque
 
 
 def quote(text: str) -> str:
-    """One word of a shell, whatever is in it, without a newline."""
+    """Quote any text as one word of a shell, on one line."""
     return "'" + text.replace("'", "'\\''").replace("\n", f"'{_NEWLINE}'") + "'"
 
 
@@ -76,6 +77,6 @@ def _name(entry: str) -> str:
 
 
 def _is_shells_own(name: str) -> bool:
-    # An image may have names that no shell has variables for. Some shells drop them.
+    # An image may have names that are not variable names. Some shells drop them.
     is_variable = name.isascii() and name.isidentifier()
     return not is_variable or name in _SHELLS_OWN or name.startswith("BASH")

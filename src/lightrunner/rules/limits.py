@@ -1,51 +1,51 @@
-"""Every default, cap, label and name that lightrunner uses, with its reason and its source.
+"""Every default, limit, label and name that lightrunner uses, with its reason and its source.
 
 Names on the daemon are light-runner's (the Node library, 0.13), so that both tools can share one daemon.
-Times are seconds, sizes are bytes.
+Times are in seconds, sizes in bytes.
 """
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-# --- what a run leaves on the daemon while it lives ---------------------------------------------------------------
+# --- names and labels on the daemon -------------------------------------------------------------------------------
 
 NAME_PREFIX = "light-runner-"
-"""Container and volume of a run are both called ``light-runner-<id>``."""
+"""A run's container and its volume are both called ``light-runner-<id>``."""
 
 LABEL_RUN_ID = "light-runner.run-id"
-"""On every container and volume of a run; the value is the run's id."""
+"""On every container and volume of a run. The value is the run's id."""
 
 LABEL_KIND = "light-runner.kind"
-"""On what outlives a run: the isolated network (``network``) and cache images (``cache``)."""
+"""On objects that outlive a run: the isolated network (``network``) and cache images (``cache``)."""
 
 LABEL_OWNER = "light-runner.owner"
-"""On every container and volume of a run: the process that made it, as `lightrunner.host.owner` writes it."""
+"""On every container and volume of a run: the process that created it, as `lightrunner.host.owner` writes it."""
 
 LABEL_DETACHED = "light-runner.detached"
-"""On what may outlive its owner; the value is its time-out in seconds, or ``none``."""
+"""On containers of detached runs, which may outlive their owner. The value is the time-out in seconds, or ``none``."""
 
 LABEL_STATE_DIR = "light-runner.state-dir"
-"""On a detached run's container: the folder that its state is kept in, percent-encoded. A reaper with another folder
-must not take it for a run that nobody knows of."""
+"""On a detached run's container: its state folder, percent-encoded. A reaper with another state folder must not take
+the run for an orphan."""
 
 LABEL_TARGETS = "light-runner.extract-targets"
-"""On a container with extracts: the host folders that they are staged in, a JSON list, for whoever cleans up after a
-process that was killed."""
+"""On a container with extracts: the host folders that they are staged in, as a JSON list. The reaper removes what a
+killed process has staged there."""
 
 ISOLATED_NETWORK = "light-runner-isolated"
-"""The default network: a bridge without inter-container traffic. It stays on the daemon between runs."""
+"""The name of the default network: a bridge without inter-container traffic. It stays on the daemon between runs."""
 
 ISOLATED_BRIDGE = "light-runner0"
-"""The bridge device of that network. A fixed name makes concurrent creates collide in the daemon, so that exactly one
-of them succeeds: ``CheckDuplicate`` alone does not hold (6 racing creates made 6 networks on 20.10). A device name
-has 15 characters at most (IFNAMSIZ)."""
+"""The bridge device of the isolated network. With a fixed device name, exactly one of several concurrent creates
+succeeds. ``CheckDuplicate`` alone does not ensure that: 6 racing creates made 6 networks on 20.10. A device name has at
+most 15 characters (IFNAMSIZ)."""
 
 CACHE_REPOSITORY = "light-runner-cache"
-"""Images of setup steps are called ``light-runner-cache:<sha256>``. They stay between runs."""
+"""Cache images, which have the setup steps, are called ``light-runner-cache:<sha256>``. They stay between runs."""
 
 CACHE_KIND = "cache"
-"""Their `LABEL_KIND`."""
+"""The value of `LABEL_KIND` on cache images."""
 
 # --- defaults of a request and of a runner ------------------------------------------------------------------------
 
@@ -62,15 +62,15 @@ DEFAULT_STATE_DIR = "~/.light-runner/state"
 
 DEFAULT_REAP_AGE = 300.0
 REAP_AGE_VARIABLE = "LIGHT_RUNNER_REAP_AGE_MS"
-"""In milliseconds, as light-runner has it."""
+"""The variable is in milliseconds, as in light-runner."""
 
 DETACHED_LOG_OPTIONS = {"max-size": "16m", "max-file": "2"}
-"""The daemon keeps a detached run's output until it is attached to: the last 16 to 32 MB of it."""
+"""The daemon keeps the last 16 to 32 MB of a detached run's output, for `attach`."""
 
-# --- the sandbox, never off ---------------------------------------------------------------------------------------
+# --- the sandbox: always on ---------------------------------------------------------------------------------------
 
 PIDS_LIMIT = 100
-"""Fork-bomb protection; light-runner's figure."""
+"""A limit against fork bombs; light-runner's figure."""
 
 DROPPED_CAPABILITIES = ("NET_RAW", "MKNOD", "SYS_CHROOT", "SETPCAP", "SETFCAP", "AUDIT_WRITE")
 """Dropped from Docker's default set; light-runner's list."""
@@ -92,71 +92,72 @@ INIT_FOLDER = "/.light-runner"
 # --- containers that are kept ready -------------------------------------------------------------------------------
 
 PAUSE_REPOSITORY = "light-runner-pause"
-"""The image of prepared networks' pause containers: ``light-runner-pause:<hash>``. It stays on the daemon."""
+"""The image of pause containers is called ``light-runner-pause:<hash>``. It stays on the daemon."""
 
 PAUSE_MEMORY_BYTES = 32 * MIB
 PAUSE_PIDS = 16
-"""With 6 MiB and 2 pids one start failed on 20.10 ("cannot start a stopped process"), with these none did: the limits
-hold for runc's own start-up, too."""
+"""These limits also apply to runc while it starts the container. With 6 MiB and 2 pids, a start failed on 20.10
+("cannot start a stopped process"); with these none did."""
 
 PAUSE_REFILL_DELAY = 0.5
 DEFAULT_IDLE_TIME = 60.0
 WARM_REFILL_DELAY = 0.15
-"""Seconds from a taking to its refill, at the latest."""
+"""Seconds from a `take` to its refill, at most."""
 
-# --- caps on what comes from outside ------------------------------------------------------------------------------
+# --- limits of input and of what containers send ------------------------------------------------------------------
 
 MIN_MEMORY_BYTES = 6 * MIB
 """The engine's minimum since 20.10 (moby, daemon_unix.go, ``linuxMinMemory``)."""
 
 MAX_MEMORY_BYTES = 2**63 - 1
-"""The engine keeps sizes as int64."""
+"""The engine stores sizes as int64."""
 
 MIN_CPUS = 0.01
 """The engine's minimum (moby, daemon_unix.go: "range of CPUs is from 0.01")."""
 
 MAX_PATH_BYTES = 4095
-"""Linux' PATH_MAX without its NUL."""
+"""Linux's PATH_MAX without its NUL."""
 
 MAX_NAME_BYTES = 255
-"""Linux' NAME_MAX."""
+"""Linux's NAME_MAX."""
 
 MAX_MEMBER_DEPTH = 255
-"""Folders inside folders that an extract accepts: removing a staged tree takes one file descriptor and one stack frame
-a level, and no legitimate tree is deeper."""
+"""The depth of folders that an extract accepts. Removing a staged tree takes one file descriptor and one stack frame
+per level, and no legitimate tree is deeper."""
 
 MAX_TAR_EXTENSION_BYTES = MIB
-"""A pax or GNU long-name record. Go's archive/tar, the daemon's own, refuses more than 1 MiB as well."""
+"""Limit of a pax or GNU long-name record. Go's archive/tar, which the daemon uses, has the same limit."""
 
 MAX_DOCKERFILE_LINE_BYTES = 64 * KIB - 1
-"""Go's bufio.Scanner, which reads the engine's Dockerfiles, refuses a token of 64 KiB."""
+"""Go's bufio.Scanner, with which the engine reads Dockerfiles, refuses a token of 64 KiB."""
 
 BUILD_TAIL_BYTES = 4 * KIB
-"""What a failed build's error shows of its output."""
+"""How much of the output the error of a failed build shows."""
 
 MAX_CAPTURE_BYTES = 8 * MIB
-"""What ``capture_output`` keeps of each stream; more is cut off and flagged."""
+"""How much of each stream ``capture_output`` keeps. The rest is dropped, and the result says so."""
 
 MAX_LINE_BYTES = 64 * KIB
-"""A longer log line is delivered in pieces, marked as such."""
+"""A longer log line is delivered in pieces with ``partial=True``."""
 
 LOG_BUFFER_BYTES = 8 * MIB
-"""Raw output held for a log callback that is slower than the container, before the container has to wait. Held raw
-and split on delivery: a prototype's decoded lines took 263 MB where the raw bytes took 74."""
+"""Raw output buffered for a log callback that is slower than the container. When it is full, the container blocks.
+Output is split into lines on delivery: in a prototype decoded lines took 263 MB, and the raw bytes 74 MB."""
 
 # --- deadlines, in seconds ----------------------------------------------------------------------------------------
 
 CREATE_TIMEOUT = 60.0
-"""For the answers that are awaited shielded (container and network create): a DELETE must not overtake them."""
+"""For the responses to container and network creates. Waiting for them is shielded, so that no DELETE overtakes a
+create."""
 
 CLEANUP_TIMEOUT = 30.0
-"""For the whole removal of one run's container and volume. It is shielded, so it has to end by itself."""
+"""For removing a run's container and volume. The removal is shielded, so it must end by itself."""
 
 RECONNECT_TIMEOUT = 10.0
-"""For a daemon that is gone when a run is to be removed: a restart takes 2 to 5 s."""
+"""For a daemon that is down when a run is to be removed. A restart takes 2 to 5 s."""
 
 CLOSE_TIMEOUT = CLEANUP_TIMEOUT + 5.0
-"""For the removal of all runs that a closed runner aborts; they are removed at the same time."""
+"""For removing all runs that a closed runner aborts. They are removed concurrently."""
 
 KILL_TIMEOUT = 30.0
 """From SIGKILL to the end of the output and the exit code."""
@@ -164,7 +165,7 @@ KILL_TIMEOUT = 30.0
 STOP_GRACE = 10.0
 """``docker stop``'s default."""
 
-# --- what a seed leaves out ---------------------------------------------------------------------------------------
+# --- what a seed skips --------------------------------------------------------------------------------------------
 
 SKIPPED_FOLDERS = frozenset(
     {

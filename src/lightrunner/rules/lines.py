@@ -1,8 +1,8 @@
-"""Bytes -> log lines, incrementally.
+"""Split bytes into log lines, incrementally.
 
-`LineSplitter.feed` takes bytes of one stream and returns the lines that they complete; `close` returns what was left
-without a newline. A line ends at a line feed alone: a carriage return stays. UTF-8 split between two chunks
-stays intact, and what is not UTF-8 becomes U+FFFD. Nothing is lost and nothing is raised.
+`LineSplitter.feed` takes bytes of one stream and returns the lines that they complete. `close` returns the last line,
+if it has no newline. Only a line feed ends a line; carriage returns are kept. A UTF-8 sequence may be split between two
+chunks, and bytes that are not UTF-8 become U+FFFD. Nothing is lost, and nothing is raised.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ P = TypeVar("P")
 
 
 class Piece(NamedTuple):
-    """A line without its newline, or a piece of one: `partial` where the rest of the line is still to come."""
+    """A line without its newline, or a piece of an overlong line: `partial` means that more of the line follows."""
 
     text: str
     partial: bool = False
@@ -25,17 +25,21 @@ _CONTINUATION_MASK, _CONTINUATION = 0xC0, 0x80  # RFC 3629: a byte inside a sequ
 _LEAD = 0xC0  # and the one that leads a sequence is 11xxxxxx.
 
 _LONG_LINE = 512
-"""Characters. `str.split` compares one after the other, `str.find` 32 at a time: from here on that is the faster."""
+"""Characters from which on `str.find`, which compares 32 characters at a time, is faster than `str.split`, which
+compares one."""
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-"""Stands for a byte that is not UTF-8, and has three itself: a line with some is longer than its bytes were."""
+"""Replaces a byte that is not UTF-8. It has three bytes itself, so decoding can make a line longer."""
 
 
 class LineSplitter(Generic[P]):
-    """Splits one stream. It holds at most `max_line_bytes` between two calls, however long a line is.
+    """Splits one stream. Between two calls it holds at most `max_line_bytes`, however long a line is.
 
-    `make` is called with a piece's text, and for a part of an overlong line with ``partial=True``. (What a caller would
-    make of each `Piece` is better made at once: a program may print ten million lines.)
+    Args:
+        max_line_bytes: the length from which on a line is returned in pieces.
+        make: makes an item of the result. It is called with the text, and with ``partial=True`` for a piece of an
+            overlong line that is not the last. (Making the caller's items directly saves a `Piece` per line: a program
+            may print ten million lines.)
     """
 
     @overload
@@ -46,23 +50,23 @@ class LineSplitter(Generic[P]):
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES, *, make: Callable[..., Any] = Piece) -> None:
         if max_line_bytes < _MIN_LINE_BYTES:
-            raise ValueError(f"a piece needs room for one character of UTF-8 and some more: {_MIN_LINE_BYTES} bytes")
+            raise ValueError(f"max_line_bytes={max_line_bytes}: less than {_MIN_LINE_BYTES}, the minimum")
         self._max = max_line_bytes
         self._make: Callable[..., P] = make
         self._rest = b""
 
     def feed(self, data: bytes | memoryview) -> list[P]:
-        """The lines, and the pieces of overlong lines, that `data` completes."""
+        """Return the lines, and the pieces of overlong lines, that `data` completes."""
         block = self._rest + bytes(data) if self._rest else bytes(data)
         cut = block.rfind(b"\n") + 1
         self._rest = block[cut:]
         pieces: list[P] = []
         if cut:
-            # All lines of the block at once: decoding line by line costs four times as much. A newline is never part
-            # of a longer UTF-8 sequence, so this yields the same text.
+            # Decode all lines of the block at once: decoding line by line takes four times as long. A newline is never
+            # part of a longer UTF-8 sequence, so the text is the same.
             text = block[: cut - 1].decode(errors="replace")
             if cut <= self._max and _REPLACEMENT not in text:
-                pieces.extend(map(self._make, _lines(text)))  # None can be over the limit.
+                pieces.extend(map(self._make, _lines(text)))  # No line can be longer than the limit.
             else:
                 self._split(text, pieces)
         if len(self._rest) > self._max:
@@ -72,7 +76,7 @@ class LineSplitter(Generic[P]):
 
     def _split(self, text: str, pieces: list[P]) -> None:
         for line in _lines(text):
-            # A character has at most 4 bytes: only a line with a quarter of the limit can be over it.
+            # A character has at most 4 bytes, so a line with up to a quarter of the limit in characters is within it.
             if len(line) * 4 <= self._max:
                 pieces.append(self._make(line))
             else:
@@ -81,17 +85,17 @@ class LineSplitter(Generic[P]):
                 pieces.append(self._make(last.decode()))
 
     def close(self) -> list[P]:
-        """The last line, where the stream did not end with a newline."""
+        """Return the last line, if the stream does not end with a newline."""
         rest, self._rest = self._rest, b""
         return [self._make(rest.decode(errors="replace"))] if rest else []
 
     def _cut(self, line: bytes) -> list[bytes]:
-        """`line` in parts of at most the limit, the last one not empty, none ending inside a UTF-8 sequence."""
+        """Cut `line` into parts of at most the limit. The last is not empty; none ends inside a UTF-8 sequence."""
         parts: list[bytes] = []
         start = 0
         while len(line) - start > self._max:
             end = start + self._max
-            # Where the next byte goes on with a character, cut in front of the byte that leads it, 3 back at most.
+            # If the next byte continues a character, cut before the character's first byte, at most 3 bytes back.
             back = end
             while back > end - 3 and line[back] & _CONTINUATION_MASK == _CONTINUATION:
                 back -= 1
@@ -104,7 +108,7 @@ class LineSplitter(Generic[P]):
 
 
 def _lines(text: str) -> list[str]:
-    """`text` without its newlines. Lines are taken to be about as long as the first one."""
+    """Split `text` at newlines. The first line's length decides how: others are likely to be about as long."""
     end = text.find("\n")
     if end < _LONG_LINE:
         return text.split("\n")

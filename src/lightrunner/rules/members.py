@@ -1,7 +1,7 @@
-"""What may enter and leave by tar: names, kinds, modes.
+"""Decide which files enter and leave a container by tar, and with which names and modes. Pure.
 
-The host is protected twice: these rules decide on names alone, and `lightrunner.files.staging` opens what they accept
-without following any link. All functions are pure; a name that may not land raises `MemberError`.
+The host is protected twice: these rules check names, and `lightrunner.files.staging` opens the accepted paths without
+following links. `MemberError` refuses a member.
 """
 
 import fnmatch
@@ -20,27 +20,27 @@ _OWNER_FOLDER = 0o700
 
 
 class MemberError(ValueError):
-    """A member's name would land outside its place, or nowhere."""
+    """A member's name is absolute, leads out of the entry's folder, or cannot be a path on the host."""
 
 
 def landing_parts(name: str) -> tuple[str, ...]:
-    """A member's name in parts, relative to where the entry lands; empty for the entry itself.
+    """Return the parts of a member's path, relative to the entry; empty for the entry itself.
 
-    The daemon's names start with the last part of the path that was asked for (``dist/``, ``dist/a/b``), which is
-    left out here, so that a folder's contents land directly in the target.
+    Names in the daemon's archive start with the last part of the requested path (``dist/``, ``dist/a/b``). That part is
+    dropped, so that a folder's contents land directly in the target.
     """
     if name.startswith("/"):
         raise MemberError(f"{shown_name(name)} is an absolute name")
     if "\0" in name:
         raise MemberError(f"{shown_name(name)} contains a NUL character")
     parts = name.split("/")
-    if "" in parts or "." in parts:  # A file's name seldom has such parts.
+    if "" in parts or "." in parts:  # Checked first, since few names have such parts.
         parts = [part for part in parts if part not in ("", ".")]
     if ".." in parts:
         raise MemberError(f"{shown_name(name)} contains '..'")
     if len(parts) > MAX_MEMBER_DEPTH:
         raise MemberError(f"{shown_name(name)} is {len(parts)} folders deep, more than {MAX_MEMBER_DEPTH}")
-    # A character has at most 4 bytes: the parts of a short name need no look.
+    # A character has at most 4 bytes, so the parts of a short name need no check.
     if len(name) * 4 > MAX_NAME_BYTES and any(
         len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for part in parts
     ):
@@ -49,17 +49,17 @@ def landing_parts(name: str) -> tuple[str, ...]:
 
 
 def landing_file_mode(mode: int) -> int:
-    """Permissions of an extracted file: the container's, never setuid, and the owner can read and write it."""
+    """Return an extracted file's permissions: the container's rwx bits, and the owner can read and write."""
     return mode & _PERMISSIONS | _OWNER_FILE
 
 
 def landing_folder_mode(mode: int) -> int:
-    """Permissions of an extracted folder: the container's, and the owner can enter and write it."""
+    """Return an extracted folder's permissions: the container's rwx bits, and the owner can enter and write."""
     return mode & _PERMISSIONS | _OWNER_FOLDER
 
 
 def seed_file_mode(mode: int) -> int:
-    """Permissions of a seeded file, a+rwX: whatever user the image has can work with it."""
+    """Return a seeded file's permissions: a+rwX, so that any user of the image can work with it."""
     executable = _EVERYBODY_EXECUTES if mode & _EVERYBODY_EXECUTES else 0
     return mode & _PERMISSIONS | _EVERYBODY_READS_AND_WRITES | executable
 
@@ -68,10 +68,10 @@ SEED_FOLDER_MODE = 0o777
 
 
 class IgnoreRules:
-    """What a seed leaves out: the folders that nobody wants in a container, and the request's own patterns.
+    """Decides what a seed skips: `SKIPPED_FOLDERS`, ``.git``, and what the request's patterns match.
 
-    A pattern (shell style: ``*``, ``?``, ``[…]``) without a slash matches a name at any depth, one with a slash the
-    whole path below the seeded folder; a slash at its end restricts it to folders.
+    A shell pattern (``*``, ``?``, ``[…]``) without a slash matches a name at any depth. A pattern with a slash matches
+    the whole path below the seeded folder. A slash at the end restricts a pattern to folders.
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
@@ -83,10 +83,10 @@ class IgnoreRules:
             group.append((stem.removeprefix("./").removeprefix("/"), pattern.endswith("/")))
 
     def skips(self, path: str, name: str, *, is_folder: bool) -> bool:
-        """Whether to leave out `path` (relative, with slashes), whose last part is `name`."""
+        """Return whether to skip `path`, which is relative, has slashes, and ends with `name`."""
         if is_folder and name in SKIPPED_FOLDERS:
             return True
-        if name == ".git":  # A file in work trees and submodules.
+        if name == ".git":  # It is a file in work trees and submodules.
             return True
         return any(
             fnmatch.fnmatchcase(subject, pattern)
@@ -97,7 +97,7 @@ class IgnoreRules:
 
 
 def check_ignore(field: str, value: object) -> tuple[str, ...]:
-    """The request's patterns; each is text and not empty."""
+    """Check the request's patterns: each is a str, and not empty."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise RuleViolation(field, value, "not a list of names and patterns")
     items = cast("Sequence[object]", value)
@@ -109,5 +109,5 @@ def check_ignore(field: str, value: object) -> tuple[str, ...]:
 
 
 def shown_name(name: str) -> str:
-    """A container's name for an error message: quoted, and no longer than a name may be."""
+    """Return a name from a container for an error message: quoted, and cut at `MAX_NAME_BYTES` characters."""
     return repr(name if len(name) <= MAX_NAME_BYTES else name[:MAX_NAME_BYTES] + "…")

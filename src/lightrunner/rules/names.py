@@ -1,7 +1,7 @@
-"""Names and paths of a request: image references, environment, networks, runtimes, container and host paths.
+"""Check a request's names and paths: image references, environment, networks, runtimes, container and host paths.
 
-Each function takes a field's name and its value and returns the value in the form the engine gets, or raises
-`RuleViolation`. Nothing here looks at a disk.
+Each function takes a field's name and its value. It returns the value in the form that the engine gets, or raises
+`RuleViolation`. No function accesses the file system.
 """
 
 import os
@@ -21,7 +21,7 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
     r"(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,512}))?"
 )
-_MAX_REFERENCE = 2048  # Far above any legitimate one; it bounds the regular expression's work.
+_MAX_REFERENCE = 2048  # Longer than any legitimate one. It bounds the regular expression's work.
 _MAX_REPOSITORY = 255  # distribution/reference, RepositoryNameTotalLengthMax.
 
 _POSIX_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # IEEE 1003.1, 3.231.
@@ -29,7 +29,7 @@ _OBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")  # moby, daemon/n
 
 
 class ImageReference(NamedTuple):
-    """An image reference in its parts. `text` is what was given and what the engine gets."""
+    """An image reference and its parts. `text` is the caller's reference, which the engine gets unchanged."""
 
     text: str
     name: str
@@ -38,14 +38,14 @@ class ImageReference(NamedTuple):
 
     @property
     def pull_tag(self) -> str:
-        """What to pull: the digest, the tag, or ``latest``. (Without one the engine pulls every tag there is.)"""
+        """What to pull: the digest, the tag, or ``latest``. (Without a tag, the engine pulls all tags.)"""
         return self.digest or self.tag or "latest"
 
 
 def check_text(field: str, value: object) -> str:
-    """Text that can travel: a str, without NUL, and encodable as UTF-8 (no lone surrogates)."""
+    """Check that a value is a str without NUL that can be encoded as UTF-8 (without lone surrogates)."""
     if not isinstance(value, str):
-        raise RuleViolation(field, value, f"not text but {type(value).__name__}")
+        raise RuleViolation(field, value, f"not a str but {type(value).__name__}")
     if "\0" in value:
         raise RuleViolation(field, value, "contains a NUL character")
     try:
@@ -56,7 +56,7 @@ def check_text(field: str, value: object) -> str:
 
 
 def parse_image(field: str, value: object) -> ImageReference:
-    """An image reference, an image id included, in the grammar of distribution/reference."""
+    """Parse an image reference or an image id, by the grammar of distribution/reference."""
     text = check_text(field, value)
     if not text:
         raise RuleViolation(field, value, "an image is required")
@@ -64,12 +64,12 @@ def parse_image(field: str, value: object) -> ImageReference:
     if match is None:
         raise RuleViolation(field, value, "not an image reference: [registry/]name[:tag][@digest], name in lower case")
     if len(match["name"]) > _MAX_REPOSITORY:
-        raise RuleViolation(field, value, f"the repository's name is longer than {_MAX_REPOSITORY} characters")
+        raise RuleViolation(field, value, f"the name is longer than {_MAX_REPOSITORY} characters")
     return ImageReference(text, match["name"], match["tag"], match["digest"])
 
 
 def parse_env(field: str, value: object) -> tuple[list[str], list[str]]:
-    """``NAME=value`` entries for the engine, and the names that are not POSIX names and were dropped."""
+    """Return ``NAME=value`` entries for the engine, and the dropped names, which POSIX does not allow."""
     if not isinstance(value, Mapping):
         raise RuleViolation(field, value, "not a mapping of names to values")
     entries: list[str] = []
@@ -85,17 +85,17 @@ def parse_env(field: str, value: object) -> tuple[list[str], list[str]]:
 
 
 def check_network(field: str, value: object) -> str:
-    """A network's name or id, or ``none``. ``host`` and ``container:…`` are no isolation and are refused."""
+    """Check a network's name or id, or ``none``. Refuse ``host`` and ``container:…``, which do not isolate."""
     name = check_text(field, value)
     if _OBJECT_NAME.fullmatch(name) is None:
         raise RuleViolation(field, value, "not the name of a network: letters, digits, '_', '.', '-'")
     if name == "host":
-        raise RuleViolation(field, value, "shares the host's network namespace, which is no isolation")
+        raise RuleViolation(field, value, "not isolated: it is the host's own network; use None, 'none' or a network")
     return name
 
 
 def check_runtime(field: str, value: object) -> str:
-    """A runtime's name, as the daemon knows it."""
+    """Check the name of a runtime."""
     name = check_text(field, value)
     if _OBJECT_NAME.fullmatch(name) is None:
         raise RuleViolation(field, value, "not the name of a runtime: letters, digits, '_', '.', '-'")
@@ -103,18 +103,18 @@ def check_runtime(field: str, value: object) -> str:
 
 
 def parse_workdir(field: str, value: object) -> str:
-    """An absolute container path other than ``/``, without ``..``, in its shortest spelling."""
+    """Normalise an absolute container path other than ``/`` and without ``..``."""
     text = check_text(field, value)
     if not text.startswith("/"):
         raise RuleViolation(field, value, "not an absolute path")
     path = _container_path(field, value, text)
     if path == "/":
-        raise RuleViolation(field, value, "the workdir is a volume of its own and cannot be the root")
+        raise RuleViolation(field, value, "the root cannot be the workdir, where a volume is mounted")
     return path
 
 
 def parse_extract_source(field: str, value: object, workdir: str) -> str:
-    """An absolute container path in its shortest spelling; a relative one starts at the workdir."""
+    """Return a normalised absolute container path. A relative path starts at the workdir."""
     text = check_text(field, value)
     if not text:
         raise RuleViolation(field, value, "is empty")
@@ -135,12 +135,12 @@ def _container_path(field: str, value: object, text: str) -> str:
 
 
 def parse_host_path(field: str, value: object) -> str:
-    """A host path as text, from a str or a path object. Names that are not UTF-8 (surrogate escapes) are fine."""
+    """Return a host path as a str, from a str or a path object. Names that are not UTF-8 have surrogate escapes."""
     path: object = value
     if isinstance(value, os.PathLike):
         path = os.fspath(cast("os.PathLike[str]", value))
     if not isinstance(path, str):
-        raise RuleViolation(field, path, f"not a path of text but {type(path).__name__}")
+        raise RuleViolation(field, path, f"not a str or a path object but {type(path).__name__}")
     if not path:
         raise RuleViolation(field, path, "is empty")
     if "\0" in path:
@@ -153,7 +153,7 @@ def parse_host_path(field: str, value: object) -> str:
 
 
 def parse_extract_target(field: str, value: object) -> str:
-    """A host folder for an extract. A ``..`` in it is refused: resolve such a path first."""
+    """Return the path of a host folder for an extract. Refuse ``..``: the caller has to resolve such a path."""
     path = parse_host_path(field, value)
     if ".." in path.split("/"):
         raise RuleViolation(field, value, "contains '..'; resolve the path first")

@@ -1,6 +1,6 @@
-"""A program that does nothing, for ever: what holds a prepared network. Pure; it makes the bytes of a static ELF file.
+"""The program of a pause container, which sleeps forever: the bytes of a static ELF file. Pure.
 
-It needs no libc, no shell and nothing of anybody's image, and is smaller than the tar header that it travels behind.
+The program needs no libc and no shell, and is smaller than its header in a tar archive.
 """
 
 import struct
@@ -26,7 +26,7 @@ _PROGRAMS = {"amd64": (62, _X86_64), "arm64": (183, _ARM64)}  # e_machine: EM_X8
 
 
 def pause_program(architecture: str) -> bytes | None:
-    """The program for an architecture, as Docker calls it; None where there is none for it."""
+    """Return the program for an architecture, by Docker's name; None if there is none for it."""
     if architecture not in _PROGRAMS:
         return None
     machine, code = _PROGRAMS[architecture]
@@ -38,7 +38,7 @@ def pause_program(architecture: str) -> bytes | None:
         machine,
         1,  # e_version
         _BASE + _HEADER_BYTES,  # e_entry
-        64,  # e_phoff: right behind this header
+        64,  # e_phoff: directly after this header
         0,
         0,
         64,  # e_ehsize

@@ -1,6 +1,6 @@
-"""Memory, cpus, gpus and time-outs: what people write -> the engine's numbers.
+"""Parse memory, cpus, gpus and time-outs to the units of the Engine API.
 
-Each function takes a field's name and its value, returns the engine's number, and raises `RuleViolation` alone.
+Each function takes a field's name and its value. It returns the engine's number, or raises `RuleViolation`.
 """
 
 import math
@@ -18,14 +18,14 @@ _POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _CPUS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
 _NANO = 10**9
 
-# The CLI's --gpus grammar is a comma-separated list of key=value. No character of it means anything to a shell.
+# The CLI's --gpus grammar: a comma-separated list of key=value. None of these characters is special to a shell.
 _GPUS = re.compile(r"[A-Za-z0-9_.:/=,+-]{1,1024}")
 _GPU_KEYS = frozenset({"count", "device", "driver", "capabilities"})
 _MAX_GPU_COUNT = 2**31 - 1
 
 
 class GpuRequest(NamedTuple):
-    """One DeviceRequest of the engine: a `number` of -1 means all; it is 0 where `device_ids` name them."""
+    """A DeviceRequest of the Engine API. `number` is -1 for all GPUs, and 0 if `device_ids` names them."""
 
     number: int
     device_ids: tuple[str, ...] = ()
@@ -34,9 +34,9 @@ class GpuRequest(NamedTuple):
 
 
 def parse_memory(field: str, value: object) -> int:
-    """Bytes from ``"512m"``, ``"1.5 GiB"`` (binary units, as Docker reads them) or an int of bytes."""
+    """Return bytes from ``"512m"``, ``"1.5 GiB"`` (binary units, as in Docker) or an int of bytes."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise RuleViolation(field, value, "not a size: an int of bytes or a text such as '512m'")
+        raise RuleViolation(field, value, "not a size: an int of bytes, or a str such as '512m'")
     if isinstance(value, int):
         size = value
     else:
@@ -49,12 +49,12 @@ def parse_memory(field: str, value: object) -> int:
     if size < MIN_MEMORY_BYTES:
         raise RuleViolation(field, value, f"below the engine's minimum of {MIN_MEMORY_BYTES} bytes (6m)")
     if size > MAX_MEMORY_BYTES:
-        raise RuleViolation(field, value, "more bytes than the engine can count (2**63 - 1)")
+        raise RuleViolation(field, value, "above the engine's maximum of 2**63 - 1 bytes")
     return size
 
 
 def parse_cpus(field: str, value: object) -> int:
-    """Billionths of a CPU (NanoCpus) from a number or a text: ``1``, ``0.5``, ``"1.5"``."""
+    """Return billionths of a CPU (NanoCpus) from a number or a str: ``1``, ``0.5``, ``"1.5"``."""
     if isinstance(value, str):
         if _CPUS.fullmatch(value) is None:
             raise RuleViolation(field, value, "not a number of CPUs, such as 1, 0.5 or '1.5'")
@@ -64,15 +64,15 @@ def parse_cpus(field: str, value: object) -> int:
     else:
         raise RuleViolation(field, value, "not a number of CPUs, such as 1, 0.5 or '1.5'")
     if not MIN_CPUS <= number < _NANO:  # NaN compares false and is refused here as well.
-        raise RuleViolation(field, value, f"not a number of CPUs from the engine's minimum of {MIN_CPUS} up")
+        raise RuleViolation(field, value, f"not a number of CPUs of at least {MIN_CPUS}, the engine's minimum")
     return round(number * _NANO)
 
 
 def parse_gpus(field: str, value: object) -> GpuRequest:
-    """A device request from ``"all"``, a count, or the CLI's list: ``"device=0,1"``, ``"count=2,driver=nvidia"``.
+    """Parse ``"all"``, a count, or the CLI's list: ``"device=0,1"``, ``"count=2,driver=nvidia"``.
 
     Raises:
-        RuleViolation: what is not a count, not of that grammar, or not shell-safe.
+        RuleViolation: the value is none of these, or has a character that is special to a shell.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return GpuRequest(_gpu_count(field, value, value))
@@ -86,16 +86,16 @@ def parse_gpus(field: str, value: object) -> GpuRequest:
             key = name
             if key not in _GPU_KEYS or key in settings:
                 raise RuleViolation(field, value, f"{key!r} is unknown or given twice; known: {sorted(_GPU_KEYS)}")
-        # A part without a key goes on with the list of the key before it: device=0,1.
+        # A part without a key belongs to the list of the preceding key: device=0,1.
         settings.setdefault(key, []).append(rest if equals else part)
     if "" in (item for items in settings.values() for item in items):
         raise RuleViolation(field, value, "an item of the list is empty")
     devices = tuple(settings.get("device", ()))
     counts = settings.get("count", [] if devices else ["all"])
     if len(counts) > 1 or (counts and devices):
-        raise RuleViolation(field, value, "one count or a list of devices, not both")
+        raise RuleViolation(field, value, "has more than one count, or both a count and devices; give one of them")
     if len(drivers := settings.get("driver", [""])) > 1:
-        raise RuleViolation(field, value, "more than one driver")
+        raise RuleViolation(field, value, "has more than one driver")
     return GpuRequest(
         number=_gpu_count(field, value, counts[0]) if counts else 0,
         device_ids=devices,
@@ -109,25 +109,25 @@ def _gpu_count(field: str, value: object, count: int | str) -> int:
         return -1
     number = int(count) if isinstance(count, int) or (count.isascii() and count.isdecimal()) else 0
     if not 0 < number <= _MAX_GPU_COUNT:
-        raise RuleViolation(field, value, "not a count of gpus from 1 up, nor 'all'")
+        raise RuleViolation(field, value, "not a count of 1 or more GPUs, nor 'all'")
     return number
 
 
 def parse_timeout(field: str, value: object) -> float:
-    """Seconds; infinity for `None`, which means no limit."""
+    """Return seconds; infinity for `None`, which means no limit."""
     if value is None:
         return math.inf
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RuleViolation(field, value, "not a number of seconds, nor None for no limit")
     if not value > 0:  # NaN compares false and is refused here as well.
-        raise RuleViolation(field, value, "a time-out has to be more than 0 seconds")
+        raise RuleViolation(field, value, "not more than 0 seconds")
     return _seconds(value)
 
 
 def parse_age(field: str, value: object) -> float:
-    """Seconds from 0 up, infinity included."""
+    """Return seconds, 0 or more; infinity is allowed."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-        raise RuleViolation(field, value, "not a number of seconds from 0 up")
+        raise RuleViolation(field, value, "not a number of seconds, 0 or more")
     return _seconds(value)
 
 
@@ -139,14 +139,14 @@ def _seconds(value: float) -> float:
 
 
 def parse_count(field: str, value: object) -> int:
-    """A number from 1 up."""
+    """Check an int of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise RuleViolation(field, value, "not a number from 1 up")
+        raise RuleViolation(field, value, "not an int of at least 1")
     return value
 
 
 def parse_byte_limit(field: str, value: object) -> int:
-    """A positive number of bytes."""
+    """Check an int of at least 1 byte."""
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise RuleViolation(field, value, "not a number of bytes from 1 up")
+        raise RuleViolation(field, value, "not an int of at least 1 byte")
     return value

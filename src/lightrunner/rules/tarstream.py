@@ -1,14 +1,14 @@
-"""Tar bytes -> members and their contents, incrementally.
+"""Decode a tar archive incrementally: bytes -> members and their contents. Pure.
 
-`TarDecoder.feed` takes bytes and yields, in order, a `Member` for each header and then its content in pieces, as
-`memoryview`s into what was fed. `close` ends the archive. Both raise `TarError` and nothing else, whatever the bytes
-are: a bad checksum, a number that is none, an unknown kind of member, an archive that ends early.
+`TarDecoder.feed` takes bytes and yields, in order, a `Member` for each header and then its content in pieces, which are
+`memoryview`s of the given bytes. `close` ends the archive. Both raise `TarError` and nothing else, whatever the bytes
+are: for a bad checksum, an invalid number, an unknown kind of member, or an archive that ends early.
 
-The standard library's `tarfile` is not used for reading, for two reasons: it takes a bad header in the middle of a
-stream for the end of the archive, silently, and it wants to pull from a file where we are fed by a socket.
+The standard library's `tarfile` is not used for reading, for two reasons. It silently takes a bad header in the middle
+of a stream for the end of the archive. And it pulls from a file, while a socket pushes.
 
-Formats: POSIX.1-1988 (ustar), pax (POSIX.1-2001) and GNU long names, which is what Go's archive/tar writes and so what
-the daemon sends. Sparse files are refused: the daemon sends none.
+Formats: POSIX.1-1988 (ustar), pax (POSIX.1-2001) and GNU long names. Go's archive/tar, which the daemon uses, writes
+these. Sparse files, which the daemon does not send, are refused.
 """
 
 import enum
@@ -27,16 +27,16 @@ _FIELDS = struct.Struct("100s 8s 28x 12s 9x 100s 8s 80x 155s 12x")
 """Name, mode, time, link, magic and prefix; a third less time than six slices."""
 _MAX_DECIMAL_DIGITS = 20
 _MAX_TIME_DIGITS = 64
-_OVERRIDES = frozenset({"path", "linkpath", "size", "mtime"})  # pax keywords that are heeded
-_MAX_SIZE = 2**63 - 1  # Go keeps sizes as int64; arithmetic on more is a lie somewhere.
+_OVERRIDES = frozenset({"path", "linkpath", "size", "mtime"})  # The pax keywords that are used.
+_MAX_SIZE = 2**63 - 1  # Go stores sizes as int64.
 
 
 class TarError(ValueError):
-    """The bytes are not a tar archive, or not a whole one."""
+    """The bytes are not a tar archive, or the archive is incomplete."""
 
 
 class Kind(enum.Enum):
-    """What a member is."""
+    """The kind of a member."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -60,7 +60,7 @@ _KINDS = {
 
 
 class Member(NamedTuple):
-    """One header. `size` counts the content's bytes that follow, and is 0 for all but files."""
+    """One header. `size` is the length of the content that follows; only files have content."""
 
     name: str
     kind: Kind
@@ -71,25 +71,25 @@ class Member(NamedTuple):
 
 
 class TarDecoder:
-    """Decodes one archive. It holds one header or one long-name record, never a file's content."""
+    """Decodes one archive. It holds at most one header or one extension record, and no file's content."""
 
     def __init__(self) -> None:
-        self._block = b""  # A header that has not arrived whole.
+        self._block = b""  # The beginning of a header that has not arrived completely.
         self._extension = bytearray()
         self._extension_kind = b""  # Not empty while a record (pax, GNU long name) is being read.
-        self._overrides: dict[str, bytes] = {}  # What the records say of the next member.
-        self._content = 0  # Bytes of the current content that are still to come,
-        self._padding = 0  # and of the zeros that fill its last block.
+        self._overrides: dict[str, bytes] = {}  # What the records say about the next member.
+        self._content = 0  # Bytes of the current content that have not arrived.
+        self._padding = 0  # Bytes of the zeros after it that have not arrived.
         self._ended = False
-        self._end_bytes = 0  # That came behind the end mark's first block.
+        self._end_bytes = 0  # Bytes after the first block of the end mark.
 
     @property
     def is_complete(self) -> bool:
-        """All of an archive has come, with both blocks of its end mark."""
+        """Whether the whole archive has arrived, with both blocks of its end mark."""
         return self._end_bytes >= BLOCK
 
     def feed(self, data: bytes | memoryview) -> Iterator[Member | memoryview]:
-        """Yield what `data` completes. The views are valid as long as the caller keeps `data` unchanged."""
+        """Yield members and contents in `data`. The views are valid while the caller leaves `data` unchanged."""
         view = memoryview(data)
         at = 0
         while at < len(view) and not self._ended:
@@ -122,24 +122,24 @@ class TarDecoder:
             self._end_bytes += len(view) - at
 
     def close(self) -> None:
-        """The archive's bytes are all there. What follows its end mark is ignored, as tar does."""
+        """End the archive. Raise if it is incomplete. Bytes after the end mark are ignored, as by tar."""
         if not self._ended:
             raise TarError("the archive is truncated")
 
     def _header(self, block: bytes) -> Member | None:
         if block == _ZEROS:
-            # The end is two blocks of zeros. One alone is taken for it too, as by Go's and GNU's readers.
+            # The end mark is two blocks of zeros. One block is accepted, as by Go's and GNU's readers.
             if self._overrides:
-                raise TarError("the archive ends behind a record that describes a member to come")
+                raise TarError("the archive ends after a record that describes a further member")
             self._ended = True
             return None
         if _number(block[CHECKSUM]) != header_checksum(block):
-            raise TarError("a header's checksum is wrong")
+            raise TarError("a header has a wrong checksum")
         kind_byte = block[_KIND]
         size = _number(block[_SIZE])
         if kind_byte in b"xgLK":
             if not 0 <= size <= MAX_TAR_EXTENSION_BYTES:
-                raise TarError(f"a record of {size} bytes is longer than {MAX_TAR_EXTENSION_BYTES}")
+                raise TarError(f"an extension record has {size} bytes; the limit is {MAX_TAR_EXTENSION_BYTES}")
             self._expect(size)
             self._extension_kind = kind_byte
             if not size:
@@ -153,15 +153,15 @@ class TarDecoder:
         name = overrides.get("path") or _ustar_name(ustar_name, magic, prefix)
         kind = _KINDS.get(kind_byte)
         if kind is None:
-            raise TarError(f"a member of the unknown kind {kind_byte!r}")
+            raise TarError(f"a member has the unknown kind {kind_byte!r}")
         if kind is Kind.FILE and name.endswith(b"/"):
-            kind = Kind.FOLDER  # Before POSIX tar had no kind for folders.
+            kind = Kind.FOLDER  # Before POSIX, tar had no kind for folders.
         if "size" in overrides:
             size = _decimal(overrides["size"])
         if not 0 <= size <= _MAX_SIZE:
-            raise TarError(f"a member of {size} bytes")
+            raise TarError(f"a member has the impossible size {size}")
         if kind is not Kind.FILE:
-            size = 0  # The others have no content, whatever the header says; Go's reader does the same.
+            size = 0  # Other kinds have no content, whatever the header says. Go's reader does the same.
         self._expect(size)
         return Member(
             name=_text(name),
@@ -187,14 +187,14 @@ class TarDecoder:
         elif kind == b"x":
             for key, value in _pax_records(record):
                 if key.startswith("GNU.sparse."):
-                    raise TarError("a sparse file")
-                if key in _OVERRIDES:  # What nobody asks for would pile up, record after record.
+                    raise TarError("the archive has a sparse file")
+                if key in _OVERRIDES:  # Unused keywords would accumulate, record after record.
                     self._overrides[key] = value
-        # A global record ("g") has nothing that concerns us: Go's writer puts comments there.
+        # A global record ("g") is ignored: Go's writer puts only comments there.
 
 
 def _ustar_name(name: bytes, magic: bytes, prefix: bytes) -> bytes:
-    # GNU's own format ("ustar  \0") keeps times where POSIX keeps the prefix.
+    # GNU's format ("ustar  \0") has times where POSIX has the prefix.
     if prefix[0] and magic.startswith(b"ustar\0"):
         return _string(prefix) + b"/" + _string(name)
     return _string(name)
@@ -205,15 +205,15 @@ def _string(field: bytes) -> bytes:
 
 
 def _text(name: bytes) -> str:
-    """A file name as Python spells it on the host; bytes that are not UTF-8 become surrogate escapes."""
+    """Decode a file name as Python does on the host: bytes that are not UTF-8 become surrogate escapes."""
     return name.decode("utf-8", "surrogateescape")
 
 
 @lru_cache(maxsize=1024)  # Modes, owners and times repeat from header to header.
 def _number(field: bytes) -> int:
-    """An octal number, padded with blanks or NULs, or GNU's base-256 with the top bit set."""
+    """Parse an octal number, padded with blanks or NULs, or GNU's base-256 number, which has the top bit set."""
     if field[0] & 0x80:
-        # Two's complement of the field without its top bit; 0xff leads a negative number.
+        # Two's complement of the field without its top bit. A negative number begins with 0xff.
         return int.from_bytes(bytes((field[0] & 0x7F | (field[0] & 0x40) << 1,)) + field[1:], "big", signed=True)
     digits = field.split(b"\0", 1)[0].strip(b" ")
     if digits.strip(b"01234567"):
@@ -235,18 +235,18 @@ def _seconds(text: bytes) -> float:
 
 
 def _pax_records(record: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield each key and value of ``<length> <key>=<value>`` lines; a length counts its whole line."""
+    """Yield the key and value of each line ``<length> <key>=<value>``. The length is that of the whole line."""
     at = 0
     while at < len(record):
         blank = record.find(b" ", at, at + _MAX_DECIMAL_DIGITS)
         length = record[at:blank]
         if blank < 0 or not length.isdigit():
-            raise TarError("a pax record without its length")
+            raise TarError("a pax record has no length")
         end = at + int(length)
         if end > len(record) or end <= blank + 1 or record[end - 1 : end] != b"\n":
-            raise TarError("a pax record with a wrong length")
+            raise TarError("a pax record has a wrong length")
         key, equals, value = record[blank + 1 : end - 1].partition(b"=")
         if not equals or (b"\0" in value and key in (b"path", b"linkpath")):
-            raise TarError("a pax record that is no key and value")
+            raise TarError("a pax record is not a key and a value")
         yield key.decode("utf-8", "replace"), value
         at = end

@@ -1,15 +1,15 @@
-"""The exception of the validators: which field, which value, and what is wrong with it."""
+"""`RuleViolation`: the exception of the validators, with the field, its value, and the reason."""
 
-_SHOWN_CHARACTERS = 200  # A value may be a 50 MB string; an error message may not.
+_SHOWN_CHARACTERS = 200  # A value may be a string of 50 MB; an error message must stay short.
 
 
 class RuleViolation(ValueError):
-    """A value breaks a rule. Nothing was sent and nothing was made when this is raised.
+    """A value breaks a rule. It is raised before anything is sent to the daemon.
 
     Attributes:
-        field: the request's or the option's name, with an index or a key where there is one: ``env['PATH']``.
-        value: the value as it was given.
-        reason: what is wrong with it, and what would be right.
+        field: the name of the request's field or the option, with its index or key if there is one: ``env['PATH']``.
+        value: the caller's value.
+        reason: what is wrong with the value, and what is allowed.
     """
 
     def __init__(self, field: str, value: object, reason: str) -> None:
@@ -22,7 +22,7 @@ class RuleViolation(ValueError):
         try:
             shown = repr(self.value)
         except (ValueError, RecursionError):
-            # An int of more than 4,300 digits, or lists in lists without end: what broke the rule breaks its repr, too.
+            # repr fails for an int of more than 4,300 digits, and for lists that are nested too deeply.
             shown = f"<{type(self.value).__name__}>"
         if len(shown) > _SHOWN_CHARACTERS:
             shown = f"{shown[:_SHOWN_CHARACTERS]}… ({len(shown)} characters)"

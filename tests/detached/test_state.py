@@ -30,7 +30,7 @@ from lightrunner.detached.state import (
     write_state,
 )
 from lightrunner.host.state_dir import state_dir as current_state_dir
-from lightrunner.host.state_dir import sweep_temporary_files, write_whole
+from lightrunner.host.state_dir import sweep_temporary_files, write_atomically
 from tests.detached.state_folder import MOMENT, leftovers, mode_of, running, state_ids, stored
 from tests.fake_daemon import fake_daemon
 
@@ -177,7 +177,7 @@ def test_a_write_that_fails_changes_nothing(state_dir: Path, monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(OSError, match="No space"):
-            write_whole(state_dir / "run-1.json", b"new")
+            write_atomically(state_dir / "run-1.json", b"new")
     state = read_state("run-1")
     assert state is not None
     assert state.exit_code == 1

@@ -96,9 +96,9 @@ async def test_a_file_that_changes_while_it_is_read(
     ("change", "sentence"),
     [
         (remove, "No such file or directory"),
-        (turn_into_a_pipe, "it is not a file any more"),
+        (turn_into_a_pipe, "something other than a file has replaced it"),
         (turn_into_a_link, "Too many levels of symbolic links"),
-        (turn_into_a_folder, "it is not a file any more"),
+        (turn_into_a_folder, "something other than a file has replaced it"),
         (remove_everything, "No such file or directory"),
     ],
 )

@@ -183,7 +183,7 @@ def in_the_way_link(target: Path) -> None:
 @pytest.mark.parametrize(
     ("stand_in_the_way", "message"),
     [
-        (in_the_way_file, "sub is in the way: it is no folder"),
+        (in_the_way_file, "sub is in the way: it is not a folder"),
         (in_the_way_folder, "a is in the way: it is a folder"),
         (in_the_way_link, "sub is in the way: it is a symbolic link"),
     ],

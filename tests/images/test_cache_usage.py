@@ -60,7 +60,7 @@ def test_a_foreign_file_counts_as_empty(
     state_dir.mkdir()
     (state_dir / "cache-usage.json").write_bytes(content)
     assert last_uses() == {}
-    assert "cache-usage.json is foreign or torn" in warnings_logged.text
+    assert "cache-usage.json could not be decoded" in warnings_logged.text
     record_use("a")
     assert last_uses().keys() == {"a"}
 
@@ -95,9 +95,9 @@ def test_what_cannot_be_written_is_told(
 ) -> None:
     spoil(state_dir, monkeypatch)
     record_use("a")
-    assert "the use of a could not be recorded" in warnings_logged.text
+    assert "the use of the cache image a could not be recorded" in warnings_logged.text
     forget({"a"})
-    assert "could not be struck" in warnings_logged.text
+    assert "entries of removed cache images could not be removed" in warnings_logged.text
     assert last_uses() == {}
 
 

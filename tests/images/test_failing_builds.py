@@ -53,7 +53,7 @@ async def test_the_time_out(make_runner: MakeRunner, busybox: str, daemon: Daemo
         with pytest.raises(LightRunnerError) as raised:
             await runner.run(with_steps(busybox, "echo started; sleep 600"))
     assert raised.value.code is LightRunnerErrorCode.BUILD_FAILED
-    assert "no end within 2 s (build_timeout)" in raised.value.message
+    assert "not finished within 2 s (build_timeout)" in raised.value.message
     daemon.assert_no_containers()
     assert daemon.tags() == []
 

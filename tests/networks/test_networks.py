@@ -97,7 +97,7 @@ async def test_a_network_of_its_name_that_isolates_nothing_is_refused(bare: OwnE
             await runner.run(request(bare))
         assert raised.value.code is LightRunnerErrorCode.CONTAINER_START_FAILED
         assert foreign[:12] in raised.value.message
-        assert "is not a bridge with com.docker.network.bridge.enable_icc=false: remove it" in raised.value.message
+        assert "is not a bridge with com.docker.network.bridge.enable_icc=false; remove it" in raised.value.message
         # It is left alone; and once somebody has removed it, the same runner goes on.
         assert [network["Id"] for network in isolated(bare)] == [foreign]
         bare.request("DELETE", f"/networks/{foreign}")

@@ -155,7 +155,10 @@ NO_COUNTS = [0, -1, 2**31, "0", "-1", "none", "count=x", "ALL", "device", "21474
         *((value, "not a count") for value in NO_COUNTS),
         *((text, "given twice") for text in ("=1", "foo=1", "count=1,count=2", "all,count=1", "device=0,Driver=x")),
         *((text, "empty") for text in (",", "all,", "device=", "device=0,,1", "driver=", "count=")),
-        *((text, "give one of them") for text in ("1,2", "count=1,2", "count=1,device=0", "all,device=0", "device=0,count=1")),
+        *(
+            (text, "give one of them")
+            for text in ("1,2", "count=1,2", "count=1,device=0", "all,device=0", "device=0,count=1")
+        ),
         ("driver=a,b", "more than one driver"),
     ],
 )

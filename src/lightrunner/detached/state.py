@@ -21,7 +21,7 @@ import trio
 
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode
 from lightrunner.host.owner import boot_id
-from lightrunner.host.state_dir import make_state_dir, state_dir, try_lock, write_whole
+from lightrunner.host.state_dir import make_state_dir, state_dir, try_lock, write_atomically
 from lightrunner.results import ExtractResult
 
 _log = logging.getLogger("lightrunner")
@@ -184,7 +184,7 @@ def write_state(state: RunState) -> None:
         OSError: the folder cannot be made or written; the previous state is still there.
     """
     make_state_dir()
-    write_whole(_path(state.id), msgspec.json.format(msgspec.json.encode(state), indent=2))
+    write_atomically(_path(state.id), msgspec.json.format(msgspec.json.encode(state), indent=2))
 
 
 def is_kept_elsewhere(folder: str, run_id: str) -> bool:

@@ -1,6 +1,6 @@
-"""Extract files from an exited container: one GET for each entry, staged while it arrives.
+"""Extract files from an exited container: one GET per entry, staged while it arrives.
 
-A bad entry is a result with the status ``error``: nothing here fails a run.
+A failed entry is a result with the status ``error``, and does not fail the run.
 """
 
 import posixpath
@@ -21,25 +21,25 @@ _MOUNTED_AT_RUN_TIME = frozenset({"proc", "sys", "dev"})
 async def extract(
     engine: EngineClient, container_id: str, plan: ExtractPlan, *, run_id: str, max_bytes: int
 ) -> ExtractResult:
-    """Pull one entry out.
+    """Extract one entry.
 
     Args:
         engine: the daemon.
-        container_id: a container that has exited.
-        plan: a checked entry, or the rejection of one, which is its result.
-        run_id: names the staging folder.
-        max_bytes: cap on the archive's size.
+        container_id: an exited container.
+        plan: a checked entry, or a rejection, which is returned.
+        run_id: the run's id, part of the staging folder's name.
+        max_bytes: the limit of the archive's size.
     """
     spec = plan.spec
     if plan.rejection is not None:
         return plan.rejection
     if plan.source.split("/")[1] in _MOUNTED_AT_RUN_TIME:
-        # What an exited container has there is an empty mount point, not what its processes saw.
+        # An exited container has only an empty mount point there.
         return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
     staged_name, file_name = f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source)
     entry = _Entry(lambda: Staging(plan.target, staged_name, file_name, max_bytes))
     try:
-        # Without chunks: the staging sees whether an archive is whole.
+        # Without chunks, which is faster: the staging checks that the archive is complete.
         async with engine.container_archive(container_id, plan.source, chunked=False) as archive:
             staging = await _receive(archive, entry)
     except (EngineError, StagingError) as error:
@@ -55,7 +55,7 @@ class _Entry:
     """An entry that is staged and landed in the thread that receives it. Its methods block.
 
     Attributes:
-        is_over: nothing is staged any more; it has landed, or there was an error.
+        is_over: the entry has landed, or has failed. Nothing of it is staged.
     """
 
     def __init__(self, make: Callable[[], Staging]) -> None:
@@ -65,25 +65,25 @@ class _Entry:
 
     @property
     def staging(self) -> Staging:
-        """Made when it is first needed: what is missing in the container makes no folder on the host."""
+        """The staging, made when it is first needed: an entry that is missing must not make a folder on the host."""
         if self._made is None:
             self._made = self._make()
         return self._made
 
     def receive(self, chunks: Sequence[memoryview]) -> bool:
-        """Stage more of the archive; True: that was all of it, and it has landed."""
+        """Stage more of the archive. Return True if it is complete and has landed."""
         if self.staging.feed(chunks):
             self.land()
         return self.is_over
 
     def land(self) -> None:
-        """Land what is staged. An archive that is not whole is an error here."""
+        """Land the entry. Raise if the archive is incomplete."""
         with self.staging as staging:
             self.is_over = True
             staging.land()
 
     def discard(self) -> None:
-        """Remove what is staged."""
+        """Remove the staging folder."""
         if self._made is not None:
             with self._made:
                 self.is_over = True
@@ -96,11 +96,11 @@ async def _receive(archive: ArchiveStream, entry: _Entry) -> Staging:
             await trio.to_thread.run_sync(entry.land)
     finally:
         if not entry.is_over:
-            with trio.CancelScope(shield=True):  # Bounded by the disk's work, as every thread is.
+            with trio.CancelScope(shield=True):  # Bounded by the disk's work.
                 await trio.to_thread.run_sync(entry.discard)
     return entry.staging
 
 
 def _is_missing(error: EngineResponseError) -> bool:
-    # 20.10 answers 500 where a file stands in the place of a folder on the way.
+    # 20.10 responds 500 if a part of the path is a file.
     return isinstance(error, EngineNotFound) or "not a directory" in error.message

@@ -17,9 +17,9 @@ from lightrunner.rules.tarheader import BLOCK, file_header, folder_header
 from lightrunner.rules.violation import RuleViolation
 
 _CHUNK_BYTES = 1024 * 1024
-"""Size of an archive's chunk. Smaller or larger ones are no faster."""
+"""Size of an archive's chunks. Smaller and larger chunks are no faster."""
 
-# If a listed file is replaced meanwhile, a symlink is not followed, and a pipe does not block.
+# If a listed file is replaced meanwhile, a symlink is not followed, and opening a pipe does not block.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ROOT_USERS = frozenset({"", "0", "root"})
 
@@ -29,17 +29,17 @@ class SeedError(Exception):
 
 
 async def check_source(source: str | None) -> None:
-    """Check that the folder can be listed. None is fine.
+    """Check that the folder can be listed, unless it is None.
 
     Raises:
-        LightRunnerError: INVALID_REQUEST: it does not exist, is not a folder, or may not be listed.
+        LightRunnerError: INVALID_REQUEST: the path does not exist, is not a folder, or cannot be listed.
     """
     if source is not None:
         with invalid_request():
-            await trio.to_thread.run_sync(_look_into, source)
+            await trio.to_thread.run_sync(_check_listable, source)
 
 
-def _look_into(source: str) -> None:
+def _check_listable(source: str) -> None:
     try:
         with os.scandir(source):
             pass
@@ -67,7 +67,7 @@ async def seed(
     with mapped_errors(LightRunnerErrorCode.SEED_FAILED, "put_container_archive", container_id=container_id):
         if user.partition(":")[0] in _ROOT_USERS:
             if source is not None:
-                # Without an entry for the workdir itself: the image's workdir keeps its mode.
+                # The archive has no entry for the workdir itself, so the image's workdir keeps its mode.
                 await _put(engine, container_id, workdir, tar_chunks(source, rules))
             return
         # A fresh volume belongs to root. Only an entry for the workdir itself changes its mode, so the archive is
@@ -76,8 +76,8 @@ async def seed(
         try:
             await _put(engine, container_id, str(path.parent), tar_chunks(source, rules, folder=path.name))
         except EngineResponseError:
-            # The image's workdir may be a link to a folder, and each version of the daemon has its own words for
-            # refusing a folder in a link's place. The daemon followed the link for the mount; so does the seed.
+            # The image's workdir may be a link to a folder. Each version of the daemon has another message for refusing
+            # a folder in place of a link. The daemon followed the link for the mount, and so does the seed.
             link = await link_target(engine, container_id, workdir)
             if not link:
                 raise
@@ -86,7 +86,7 @@ async def seed(
 
 
 async def link_target(engine: EngineClient, container_id: str, path: str) -> str:
-    """Return what a link in the container points to, all links followed; empty if there is no link or it is unknown."""
+    """Return the target of a link in the container, with all links followed; empty if the path is not a link."""
     try:
         return (await engine.container_archive_info(container_id, path)).link_target
     except EngineResponseError:
@@ -94,7 +94,7 @@ async def link_target(engine: EngineClient, container_id: str, path: str) -> str
 
 
 async def _put(engine: EngineClient, container_id: str, path: str, chunks: Generator[bytes]) -> None:
-    """PUT an archive that is made while it is sent."""
+    """Send an archive that is made while it is sent."""
     try:
         with closing(chunks):
             await engine.put_container_archive(container_id, path, chunks)
@@ -107,12 +107,12 @@ async def _put(engine: EngineClient, container_id: str, path: str, chunks: Gener
 def tar_chunks(source: str | None, rules: IgnoreRules, *, folder: str | None = None) -> Generator[bytes]:
     """Yield the folder as a tar archive, in chunks of about 1 MiB.
 
-    The format is GNU's, which takes names of any length and any bytes. Owners are 0:0, modes get a+rwX.
+    The format is GNU's, which allows names of any length and any bytes. Owners are 0:0, and modes get a+rwX.
 
     Args:
-        source: the folder; None: an archive without files.
-        rules: which files to skip.
-        folder: a name to put everything under, with an entry of its own; None: no such folder.
+        source: the folder; None: make an archive without files.
+        rules: decides which files to skip.
+        folder: the name of a folder in the archive for all files, with an entry of its own; None: no such folder.
 
     Raises:
         SeedError: a file cannot be read, or changed while it was read.
@@ -169,7 +169,7 @@ def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
     try:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
-            raise SeedError(f"{path}: changed while it was read: it is not a file any more")
+            raise SeedError(f"{path}: changed while it was read: something other than a file has replaced it")
         mode = seed_file_mode(before.st_mode)
         archive += file_header(name, mode=mode, size=before.st_size, mtime=before.st_mtime)
         left = before.st_size
@@ -190,7 +190,7 @@ def _file(path: str, name: str, archive: bytearray) -> Iterator[bytes]:
                 archive.clear()
         after = os.fstat(descriptor)
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-            raise SeedError(f"{path}: changed while it was read")
+            raise SeedError(f"{path}: changed while it was read: its size or modification time differs")
     except OSError as error:
         raise SeedError(f"{path}: {error.strerror}") from error
     finally:

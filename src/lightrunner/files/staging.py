@@ -1,9 +1,9 @@
-"""Stage a tar stream on the host, and land it whole or not at all. Synchronous; it runs in a worker thread.
+"""Stage a tar archive on the host, and land it whole or not at all. Synchronous; it runs in a worker thread.
 
-What arrives is staged in a folder inside the target (a sibling would fail where the target is a mount point), which
-nothing but this module writes to, and is then renamed in. The names come from a container and are hostile:
-`lightrunner.rules.members` decides on them, nothing but plain files and folders is ever made, and every folder on the
-way in is opened without following links.
+The staging folder is inside the target: a rename from a sibling folder would fail if the target is a mount point.
+Landing renames its contents into the target. The names come from a container and are hostile:
+`lightrunner.rules.members` checks them, only plain files and folders are made, and every folder below the target is
+opened without following links.
 """
 
 import errno
@@ -25,26 +25,27 @@ _log = logging.getLogger("lightrunner")
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _IMPLICIT_FOLDER_MODE = 0o755
-_LATEST_MTIME = 2.0**33  # The year 2242. A container may claim any time; file systems do not take any.
+_LATEST_MTIME = 2.0**33  # The year 2242. A container may send any time, and file systems do not store any.
 _USED_BY_ANOTHER = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
-"""What removing a folder answers into which another entry lands, or which another one has removed."""
+"""Errors of removing a folder that another entry has landed in or has removed."""
 _SHOWN_CONFLICTS = 3
 
 
 class StagingError(Exception):
-    """The entry cannot land. Nothing of it is left in the target; the message says why."""
+    """The entry cannot land. Nothing of it is left in the target. The message says why."""
 
 
 class Staging:
-    """One entry on its way to its target.
+    """The staging folder of one entry. Use as a context manager.
 
-    Use as a context manager: whatever was not landed is removed at its end, with the folders made for it.
+    If the entry has not landed by the end of the block, the block removes what is staged, and the folders that were
+    made for the entry.
 
     Args:
-        target: the folder on the host, made where it is missing.
-        staged_name: the name of the staging folder inside it.
-        file_name: what the entry is called in the target, where it is a file.
-        limit: the most bytes of archive, headers included, and of copies made for hard links.
+        target: the folder on the host, which is created if it is missing.
+        staged_name: the name of the staging folder in the target.
+        file_name: the name in the target, if the entry is a file.
+        limit: the most bytes of the archive, headers included, plus those of copies made for hard links.
 
     Raises:
         StagingError: from the constructor, `feed` and `land`.
@@ -58,12 +59,12 @@ class Staging:
         self._limit = limit
         self._counted = 0
         self._decoder = TarDecoder()
-        self._is_file: bool | None = None  # Not known before the first member.
+        self._is_file: bool | None = None  # Unknown before the first member.
         self._descriptor = -1
         self._left = 0
-        self._parent: tuple[str, ...] = ()  # A folder that is staged. All of them would be 400 MB for 1 GiB of headers.
+        self._parent: tuple[str, ...] = ()  # The last folder made. All folders would be 400 MB for 1 GiB of headers.
         self._landed: list[str] = []
-        self._replaced: list[tuple[str, str]] = []  # Where it is kept, and where it belongs.
+        self._replaced: list[tuple[str, str]] = []  # The backup of a replaced file, and its path.
         self._done = False
         self._mtime = 0.0
         self._folder = f"{target}/{staged_name}"
@@ -73,7 +74,7 @@ class Staging:
                 try:
                     self._make_target()
                 except FileNotFoundError:
-                    self._make_target()  # Another entry has failed, and just removed the folders made for it.
+                    self._make_target()  # Another entry has failed meanwhile, and has removed its folders.
             except OSError:
                 self._remove_target()
                 raise
@@ -87,15 +88,15 @@ class Staging:
             if not self._done:
                 for path in reversed(self._landed):
                     _remove(path)
-                for kept, path in self._replaced:
-                    os.rename(kept, path)
+                for backup, path in self._replaced:
+                    os.rename(backup, path)
             shutil.rmtree(self._folder)
             if not self._done:
                 self._remove_target()
 
     def feed(self, chunks: Iterable[bytes | memoryview]) -> bool:
-        """Stage more of the archive; True: that was all of it."""
-        beginning = ""  # The member whose file or folder is being made.
+        """Stage more of the archive. Return True if it is complete."""
+        beginning = ""  # The name of the member whose file or folder is being made.
         try:
             for chunk in chunks:
                 self.received_bytes += len(chunk)
@@ -115,7 +116,7 @@ class Staging:
         return self._decoder.is_complete
 
     def land(self) -> None:
-        """The archive is complete: look for conflicts, then rename everything in."""
+        """Land the entry: check for conflicts, then rename everything into the target. Raise if it is incomplete."""
         try:
             self._decoder.close()
         except TarError as error:
@@ -126,7 +127,7 @@ class Staging:
         with (
             _reported(self._target),
             _opened(self._folder) as staged,
-            # The target itself is the caller's word: it may be a link.
+            # The target itself may be a link: the caller, not the container, has chosen it.
             _opened(self._target, flags=_FOLDER_FLAGS & ~os.O_NOFOLLOW) as target,
         ):
             if conflicts := list(itertools.islice(_conflicts(staged, target, ""), _SHOWN_CONFLICTS)):
@@ -146,7 +147,7 @@ class Staging:
             try:
                 os.mkdir(path)
             except FileExistsError:
-                if not os.path.isdir(path):  # Otherwise another entry was faster.
+                if not os.path.isdir(path):  # A folder was made by another entry meanwhile.
                     raise
             else:
                 self._made.append(path)
@@ -165,19 +166,21 @@ class Staging:
     def _count(self, size: int) -> None:
         self._counted += size
         if self._counted > self._limit:
-            raise StagingError(f"more than {self._limit} bytes (max_extract_bytes)")
+            raise StagingError(f"the archive has more than {self._limit} bytes (max_extract_bytes)")
 
     def _begin(self, member: Member) -> None:
         parts = landing_parts(member.name)
         if self._is_file is None:
-            # The first member is the path that was asked for.
+            # The first member is the requested path.
             self._is_file = member.kind is Kind.FILE and not parts
             if self._is_file:
                 parts = (self._file_name,)
             elif not parts and member.kind is not Kind.FOLDER:
-                raise StagingError(f"neither a file nor a folder but a {member.kind.value}")
+                raise StagingError(f"the path is a {member.kind.value}; only files and folders can be extracted")
         elif self._is_file or (not parts and member.kind is not Kind.FOLDER):
-            raise StagingError(f"{shown_name(member.name)} comes where nothing more can come")
+            raise StagingError(
+                f"the archive is invalid: it has a further member {shown_name(member.name)} for the path"
+            )
         if member.kind is Kind.FILE:
             self._begin_file(parts, member)
         elif member.kind is Kind.FOLDER:
@@ -213,7 +216,7 @@ class Staging:
                 os.close(descriptor)
 
     def _copy_linked(self, parts: tuple[str, ...], member: Member) -> None:
-        """The daemon sends the first name of a file as a file and its others as links to that."""
+        """Copy the file that a hard link names. The daemon sends a file's first name as a file, others as links."""
         linked = landing_parts(member.link)
         source = self._path(linked)
         if linked == parts or not os.path.isfile(source):
@@ -222,7 +225,7 @@ class Staging:
         self._make_parents(parts)
         self._count(os.stat(source).st_size)
         copy = self._path(parts)
-        shutil.copyfile(source, copy)  # copy2 would put it into a folder of that name.
+        shutil.copyfile(source, copy)  # copy2 would copy into a folder of that name.
         shutil.copystat(source, copy)
 
     def _make_parents(self, parts: tuple[str, ...]) -> None:
@@ -232,7 +235,7 @@ class Staging:
             self._parent = parts[:-1]
 
     def _make_folder(self, parts: tuple[str, ...], mode: int) -> None:
-        """Make one folder whose parents are there; it may be there too."""
+        """Make a folder whose parents exist. It may exist as well."""
         try:
             os.mkdir(self._path(parts), mode)
         except FileExistsError:
@@ -254,28 +257,28 @@ class Staging:
                 os.rename(name, name, src_dir_fd=staged, dst_dir_fd=target)
                 self._landed.append(f"{path}/{name}")
             else:
-                self._keep(name, target, path)
+                self._back_up(name, target, path)
                 os.rename(name, name, src_dir_fd=staged, dst_dir_fd=target)
 
-    def _keep(self, name: str, target: int, path: str) -> None:
-        """Keep what a file is about to replace, until all of the entry has landed."""
-        kept = f"{self._folder}/{secrets.token_hex(16)}"
+    def _back_up(self, name: str, target: int, path: str) -> None:
+        """Back up a file that is about to be replaced, so that `__exit__` can restore it if the landing fails."""
+        backup = f"{self._folder}/{secrets.token_hex(16)}"
         try:
-            os.link(name, kept, src_dir_fd=target, follow_symlinks=False)
+            os.link(name, backup, src_dir_fd=target, follow_symlinks=False)
         except (PermissionError, NotImplementedError):
-            # Not every file system has hard links. Then there is a moment without the file.
-            os.rename(name, kept, src_dir_fd=target)
-        self._replaced.append((kept, f"{path}/{name}"))
+            # The file system has no hard links. With a rename, the file is missing until it is replaced.
+            os.rename(name, backup, src_dir_fd=target)
+        self._replaced.append((backup, f"{path}/{name}"))
 
 
 def _conflicts(staged: int, target: int, path: str) -> Iterator[str]:
-    """What stands in the way. A link in the place of a file is replaced; in the place of a folder it is in the way."""
+    """Yield what blocks the landing: files in place of folders, and the reverse. A link blocks a folder, not a file."""
     for name, is_folder in _listing(staged):
         there = _kind_at(name, target)
         if there is None:
             continue
         if is_folder != stat.S_ISDIR(there):
-            what = "a symbolic link" if stat.S_ISLNK(there) else "a folder" if stat.S_ISDIR(there) else "no folder"
+            what = "a symbolic link" if stat.S_ISLNK(there) else "a folder" if stat.S_ISDIR(there) else "not a folder"
             yield f"{path}{name} is in the way: it is {what}"
         elif is_folder:
             with _opened(name, staged) as inner, _opened(name, target) as inner_target:
@@ -326,4 +329,4 @@ def remove_leftover(target: str, staged_name: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        _log.warning("%s is left of a killed extract and cannot be removed: %s", folder, error)
+        _log.warning("the staging folder %s of a killed process could not be removed: %s", folder, error)

@@ -1,4 +1,5 @@
-"""This host: which process a run belongs to, and where states are kept.
+"""This host: the process that owns a run, and the state folder.
 
-owner.py names a process and tells whether it lives; state_dir.py writes files of the state folder whole or not at all.
+owner.py identifies a process, and tells whether it is alive. state_dir.py has the folder's path, locks and atomic
+writes.
 """

@@ -1,7 +1,7 @@
-"""The process that owns a run, as labels and state files record it, and whether it still lives.
+"""Identify the process that owns a run, as labels and state files record it, and tell whether it is alive.
 
-A pid is reused by other processes: the start time tells them apart, the boot id tells the boots apart, and
-the host's id, with the pid namespace in it, tells what can be judged from here at all.
+The system reuses pids, so a process is identified by its pid, its start time, and the boot id. The host's id, which
+includes the pid namespace, tells whether the process can be checked from here.
 """
 
 import functools
@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 _PID = re.compile(r"[1-9][0-9]{0,8}")
 _STATE, _START_TIME = 0, 19
-"""Fields of /proc/<pid>/stat behind the program's name (proc(5): state is field 3, starttime field 22)."""
+"""Indices in /proc/<pid>/stat after the program's name (proc(5): state is field 3, starttime field 22)."""
 
 
 class Owner(NamedTuple):
-    """A process. `boot` and `start` are empty where the system has no /proc."""
+    """A process. `boot` and `start` are empty on systems without /proc."""
 
     host: str
     boot: str
@@ -29,7 +29,7 @@ class Owner(NamedTuple):
 
 
 def parse_owner(text: str) -> Owner | None:
-    """An owner from its label; None where there is none, or it is not one of ours."""
+    """Parse the label of an owner; None if it is empty or has another format."""
     match text.split("/"):
         case [host, boot, pid, start] if host and _PID.fullmatch(pid):
             return Owner(host, boot, int(pid), start)
@@ -38,18 +38,18 @@ def parse_owner(text: str) -> Owner | None:
 
 
 def current_owner() -> Owner:
-    """This process."""
+    """Return this process."""
     return owner_of(os.getpid())
 
 
-@functools.cache  # By the id, since a fork is another process.
+@functools.cache  # By pid, since a forked child is another process.
 def owner_of(pid: int) -> Owner:
-    """A process that is alive; only ever this one."""
+    """Return the `Owner` of this process's pid."""
     return Owner(_host_id(), boot_id(), pid, _start_time(pid) or "")
 
 
 def is_dead(owner: Owner) -> bool | None:
-    """Whether the process has ended; None where that cannot be told from here: it is another host's, or hidden."""
+    """Return whether the process has ended; None if that is unknown: it is on another host, or hidden."""
     if owner.host != _host_id():
         return None
     if owner.boot != boot_id():
@@ -64,7 +64,7 @@ def is_dead(owner: Owner) -> bool | None:
 
 @functools.cache
 def boot_id() -> str:
-    """The kernel's id of this boot; empty where there is no /proc."""
+    """Return the kernel's id of this boot; empty without /proc."""
     return _read("/proc/sys/kernel/random/boot_id")
 
 
@@ -79,7 +79,7 @@ def _host_id() -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """In clock ticks since the boot; None: nothing is to be seen; empty: a zombie, which runs no code any more."""
+    """Return the start time in clock ticks since the boot; None if it cannot be read; empty for a zombie."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if len(fields) <= _START_TIME:
         return None
@@ -87,7 +87,7 @@ def _start_time(pid: int) -> str | None:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether there is no process of that id."""
+    """Return whether there is no process with that pid."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""The state folder: its path, its locks, and files that are written whole or not at all. Synchronous."""
+"""The state folder: its path, its locks, and atomic writes. Synchronous."""
 
 import errno
 import fcntl
@@ -15,7 +15,7 @@ from lightrunner.rules.limits import DEFAULT_STATE_DIR, STATE_DIR_VARIABLE
 from .owner import is_gone
 
 LOCK_TIMEOUT = 5.0
-"""Seconds to wait for another process that holds a lock file; a write takes milliseconds."""
+"""Seconds to wait for another process that holds a lock. A write takes milliseconds."""
 _LOCK_INTERVAL = 0.01
 _FOLDER_MODE = 0o700
 _TEMPORARY_SUFFIX = ".tmp"
@@ -23,10 +23,10 @@ _TEMPORARY = re.compile(r"\.(?P<pid>[0-9]+)-.*" + re.escape(_TEMPORARY_SUFFIX))
 
 
 def state_dir() -> Path:
-    """``LIGHT_RUNNER_STATE_DIR``, by default ``~/.light-runner/state``. It may not exist.
+    """Return ``LIGHT_RUNNER_STATE_DIR``, by default ``~/.light-runner/state``. The folder may not exist.
 
     Raises:
-        FileNotFoundError: there is no home folder: a user without an entry, as containers have them, and no HOME.
+        FileNotFoundError: the user has no home folder: HOME is not set, and there is no passwd entry, as in containers.
     """
     folder = os.environ.get(STATE_DIR_VARIABLE) or DEFAULT_STATE_DIR
     try:
@@ -36,21 +36,21 @@ def state_dir() -> Path:
 
 
 def make_state_dir() -> Path:
-    """The folder, made with mode 0700 where it is missing.
+    """Return the state folder. Create it with mode 0700 if it is missing.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be created.
     """
     folder = state_dir()
     folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     return folder
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file atomically and durably, with mode 0600: temporary file, fsync, rename, fsync of the folder.
 
     Raises:
-        OSError: nothing has changed then.
+        OSError: the write failed; the file is unchanged.
     """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{os.getpid()}-", suffix=_TEMPORARY_SUFFIX)
     try:
@@ -70,7 +70,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def sweep_temporary_files() -> None:
-    """Remove what processes that were killed in the middle of a write have left.
+    """Remove temporary files of processes that were killed during a write.
 
     Raises:
         OSError: the folder cannot be read or written.
@@ -87,11 +87,11 @@ def sweep_temporary_files() -> None:
 
 @contextmanager
 def locked(path: Path) -> Generator[None]:
-    """Hold a lock file among processes (flock). It waits for another holder, and dies with the process.
+    """Hold a lock file (flock). Wait for another holder. The lock ends with the process.
 
     Raises:
-        TimeoutError: another process holds it for longer than any write takes: it was stopped, or its disk hangs.
-        OSError: it cannot be made.
+        TimeoutError: another process holds the lock for more than `LOCK_TIMEOUT`: it was stopped, or its disk hangs.
+        OSError: the lock file cannot be created.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT
     with _opened(path) as descriptor:
@@ -104,18 +104,18 @@ def locked(path: Path) -> Generator[None]:
 
 @contextmanager
 def try_lock(path: Path, *, shared: bool) -> Generator[bool]:
-    """Hold a lock file, alone or with other sharers, if that is possible at once; whether it is held.
+    """Try to hold a lock file, exclusively or shared, without waiting. Yield whether it is held.
 
-    The last holder removes the file. So a lock counts only on the file that is still there: on a removed one it keeps
-    nobody out.
+    The last holder removes the file. A lock on a removed file excludes nobody, so it does not count as held.
     """
     with _opened(path) as descriptor:
-        is_held = _flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX) and _is_there(descriptor, path)
+        is_held = _flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX) and _is_current(descriptor, path)
         try:
             yield is_held
         finally:
-            # A sharer becomes the last one here. flock lets go of its share first, and somebody may come between.
-            if is_held and _flock(descriptor, fcntl.LOCK_EX) and _is_there(descriptor, path):
+            # Only the last sharer gets the exclusive lock. flock releases the share first, so another process may get
+            # in between, and remove the file.
+            if is_held and _flock(descriptor, fcntl.LOCK_EX) and _is_current(descriptor, path):
                 path.unlink()
 
 
@@ -125,7 +125,7 @@ def _opened(path: Path) -> Generator[int]:
     try:
         yield descriptor
     finally:
-        os.close(descriptor)  # This ends the lock as well.
+        os.close(descriptor)  # This releases the lock as well.
 
 
 def _flock(descriptor: int, kind: int) -> bool:
@@ -136,7 +136,7 @@ def _flock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _is_there(descriptor: int, path: Path) -> bool:
+def _is_current(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -1,5 +1,5 @@
-"""Images that runs start from.
+"""The images that runs start from.
 
-Start with pull.py: the image is there, or pulled. steps.py bakes setup steps into a cached image; cache.py removes
-cached images that nobody uses, by the times that cache_usage.py records.
+Start with pull.py, which finds or pulls an image. steps.py builds setup steps into a cache image. cache.py removes
+unused cache images, by the times of use that cache_usage.py records.
 """

@@ -1,4 +1,4 @@
-"""Remove cache images that were not used for a long time."""
+"""Remove cache images that have not been used for a long time."""
 
 import time
 from collections.abc import Iterable
@@ -15,7 +15,9 @@ from . import cache_usage
 
 
 async def cleanup_cache(engine: EngineClient, max_age: float) -> CacheCleanup:
-    """Remove what was last used, or else created, more than `max_age` seconds ago and is in no container's use.
+    """Remove cache images that were not used for `max_age` seconds and that no container uses.
+
+    For an image without a recorded use, the time of its creation counts.
 
     Raises:
         LightRunnerError: RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
@@ -26,7 +28,7 @@ async def cleanup_cache(engine: EngineClient, max_age: float) -> CacheCleanup:
     with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "image_delete"):
         for image in await engine.image_list(filters={"label": [f"{LABEL_KIND}={CACHE_KIND}"]}):
             for name in _names(image):
-                # Time is the wall clock's: the uses were recorded by other processes, and before a restart.
+                # The wall clock: other processes recorded the uses, some of them before a reboot.
                 if time.time() - uses.get(name, image.created) >= max_age:
                     size = await _remove(engine, image, name)
                     if size is not None:
@@ -38,29 +40,29 @@ async def cleanup_cache(engine: EngineClient, max_age: float) -> CacheCleanup:
 
 
 def _names(image: ImageSummary) -> Iterable[str]:
-    """The image's cache tags; its id where it has no tag, as the loser of two builds of the same steps has none."""
+    """Return the image's cache tags, or its id without any tag: of two builds of the same steps, one loses its tag."""
     tags = [tag for tag in image.repo_tags or [] if tag != "<none>:<none>"]
     if not tags:
         return [image.id]
-    # Somebody's own name for a cache image keeps it: it is not ours any more.
+    # A tag that a user has added is kept, and with it the image.
     return [tag for tag in tags if tag.startswith(f"{CACHE_REPOSITORY}:")]
 
 
 async def _remove(engine: EngineClient, image: ImageSummary, name: str) -> int | None:
-    """The bytes freed; None where it stays, since a container uses it or somebody else has removed it."""
+    """Remove a name of an image. Return the freed bytes; None if a container uses the image, or it is gone already."""
     try:
         sizes = await _sizes(engine, image.id)
         deleted = {item.deleted for item in await engine.image_delete(name)}
     except (EngineConflict, EngineNotFound):
         return None
     if image.id not in deleted:
-        return 0  # Only a name: the image has others.
+        return 0  # The image has other names.
     kept = next((size for ancestor, size in sizes if ancestor not in deleted), 0)
     return max(0, image.size - kept)
 
 
 async def _sizes(engine: EngineClient, image_id: str) -> list[tuple[str, int]]:
-    """Ids and sizes of an image and its ancestors. An image's size includes its ancestors' layers."""
+    """Return ids and sizes of an image and its ancestors. An image's size includes its ancestors' layers."""
     sizes: list[tuple[str, int]] = []
     while image_id:
         try:

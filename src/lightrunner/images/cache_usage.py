@@ -1,7 +1,7 @@
-"""When each cache image was last used: ``<state folder>/cache-usage.json``, tag -> milliseconds since the epoch.
+"""Record when each cache image was last used: ``<state folder>/cache-usage.json``, tag -> milliseconds since the epoch.
 
-Synchronous. Several processes may write at once. A file that is torn or foreign counts as empty: the images' creation
-times hold then.
+Synchronous. Several processes may write at once. A file that cannot be decoded counts as empty, and the images' times
+of creation count instead.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from lightrunner.host.state_dir import locked, make_state_dir, state_dir, write_whole
+from lightrunner.host.state_dir import locked, make_state_dir, state_dir, write_atomically
 
 _log = logging.getLogger("lightrunner")
 _FILE = "cache-usage.json"
@@ -21,30 +21,30 @@ _decoder = msgspec.json.Decoder(dict[str, float])
 
 
 def record_use(tag: str) -> None:
-    """Note that a tag is used now. Where the state folder cannot be written that is logged, and no run is lost."""
+    """Record that a tag is in use. A failed write is logged, and does not fail the run."""
     try:
         _update(lambda usage: usage | {tag: round(time.time() * _MILLISECONDS)})
     except OSError as error:
-        _log.warning("the use of %s could not be recorded: %s", tag, error)
+        _log.warning("the use of the cache image %s could not be recorded: %s", tag, error)
 
 
 def forget(tags: set[str]) -> None:
-    """Drop the entries of removed images."""
+    """Remove the entries of removed images."""
     try:
         _update(lambda usage: {tag: when for tag, when in usage.items() if tag not in tags})
     except OSError as error:
-        _log.warning("removed cache images could not be struck from the recorded uses: %s", error)
+        _log.warning("the entries of removed cache images could not be removed from %s: %s", _FILE, error)
 
 
 def last_uses() -> dict[str, float]:
-    """Seconds since the epoch for each tag that was used."""
+    """Return the time of each tag's last use, in seconds since the epoch."""
     return {tag: when / _MILLISECONDS for tag, when in _read().items()}
 
 
 def _update(change: Callable[[dict[str, float]], dict[str, float]]) -> None:
     folder = make_state_dir()
     with locked(folder / _LOCK):
-        write_whole(folder / _FILE, msgspec.json.encode(change(_read())))
+        write_atomically(folder / _FILE, msgspec.json.encode(change(_read())))
 
 
 def _read() -> dict[str, float]:
@@ -53,7 +53,7 @@ def _read() -> dict[str, float]:
     except FileNotFoundError:
         pass
     except OSError as error:
-        _log.warning("the uses of cache images cannot be read: %s", error)
+        _log.warning("the uses of cache images could not be read: %s", error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        _log.warning("%s is foreign or torn, and counts as empty: %s", _FILE, error)
+        _log.warning("%s could not be decoded and counts as empty: %s", _FILE, error)
     return {}

@@ -26,7 +26,7 @@ from .cache_usage import record_use
 from .pull import ensure_image, progress_of
 
 _BUILDERS_OWN = re.compile(r"(?: ---> .*|Removing intermediate container [0-9a-f]+)\n")
-"""The builder's own messages, beside "Step 2/4 : …". All others are the steps' output."""
+"""The builder's own messages, besides "Step 2/4 : …". All others are the steps' output."""
 _STDERR = re.compile("\x1b\\[91m(.*)\x1b\\[0m", re.DOTALL)
 """A message with a step's stderr, which the builder colours red."""
 
@@ -93,7 +93,7 @@ async def _build(
                     on_progress=log.add,
                 )
         except trio.TooSlowError:
-            raise log.failure(f"no end within {build_timeout:g} s (build_timeout)") from None
+            raise log.failure(f"not finished within {build_timeout:g} s (build_timeout)") from None
         except EngineResponseError as error:
             raise log.failure(error.message or "no reason given") from error
         finally:

@@ -1,5 +1,5 @@
-"""Networks of runs.
+"""The networks of runs.
 
-Start with allocation.py, which gives each run its network. isolated.py finds or makes the bridge without
-inter-container traffic; pause_containers.py keeps network namespaces that were made ahead of time.
+Start with allocation.py, which allocates a network to each run. isolated.py finds or creates the bridge without
+inter-container traffic. pause_containers.py creates network namespaces ahead of time.
 """

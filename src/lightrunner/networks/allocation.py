@@ -1,4 +1,4 @@
-"""Allocate a network to a run: a prepared namespace from a pool, or one of its own."""
+"""Allocate a network to a run: a prepared namespace from a pool, or a new one."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,8 +20,8 @@ class Allocation(NamedTuple):
     pause_container: PauseContainer | None = None
 
 
-def joined(pause_container: PauseContainer) -> Allocation:
-    """Return the allocation of a pause container's namespace."""
+def allocation_of(pause_container: PauseContainer) -> Allocation:
+    """Return the allocation that joins a pause container's namespace."""
     return Allocation(f"container:{pause_container.container_id}", pause_container)
 
 
@@ -35,14 +35,14 @@ class Networks:
 
     @asynccontextmanager
     async def prepared(self, network: str | None, size: int) -> AsyncGenerator[None]:
-        """Keep pause containers ready on a network; None is the isolated one.
+        """Keep pause containers ready on a network; None is the isolated network.
 
         Raises:
-            LightRunnerError: INVALID_REQUEST: a block for this network is open. Other codes: they cannot be created.
+            LightRunnerError: INVALID_REQUEST: a block for this network is open. Other codes: the daemon failed.
         """
         with invalid_request():
             if network in self._pools:
-                raise RuleViolation("network", network, "has a block of prepared networks already")
+                raise RuleViolation("network", network, "a block of prepared networks is already open for this network")
         pool = self.pause_containers.pool(network, size)
         self._pools[network] = pool
         try:
@@ -52,10 +52,10 @@ class Networks:
             del self._pools[network]
 
     async def allocate(self, network: str | None, *, prepared: bool) -> Allocation:
-        """Allocate a network for one run: a prepared one if `prepared` and one is ready, else its own."""
+        """Allocate a network for one run: a ready namespace if `prepared` allows it, otherwise a new one."""
         pool = self._pools.get(network)
         if prepared and pool is not None and (pause_container := pool.take_nowait()) is not None:
-            return joined(pause_container)
+            return allocation_of(pause_container)
         return Allocation(network or await self._isolated.ensure())
 
     def release(self, network: str | None, allocation: Allocation) -> None:

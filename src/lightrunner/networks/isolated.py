@@ -11,7 +11,7 @@ from lightrunner.rules.limits import ISOLATED_BRIDGE, ISOLATED_NETWORK, LABEL_KI
 _ICC = "com.docker.network.bridge.enable_icc"
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _TAKEN = frozenset({403, 409})
-"""What a racing create of the same bridge answers: 403 on 20.10, 409 since."""
+"""The status of a create that has lost a race for the same bridge: 403 on 20.10, 409 since."""
 
 
 class IsolatedNetwork:
@@ -23,15 +23,15 @@ class IsolatedNetwork:
         self._lock = trio.Lock()
 
     def forget(self) -> None:
-        """Forget the network, which was removed; `ensure` looks for it again."""
+        """Forget the network, which was removed. The next `ensure` finds or creates it."""
         self._id = None
 
     async def ensure(self) -> str:
-        """The network's id; it is made where it is missing.
+        """Return the network's id. Create the network if it is missing.
 
         Raises:
-            LightRunnerError: CONTAINER_START_FAILED, also where a network of that name is no bridge, or lets
-                containers talk to each other.
+            LightRunnerError: CONTAINER_START_FAILED: also if the network of that name is not a bridge, or allows
+                inter-container traffic.
         """
         if self._id is None:
             async with self._lock:
@@ -42,7 +42,7 @@ class IsolatedNetwork:
 
     async def _find(self) -> str | None:
         found = await self._engine.network_list(filters={"name": [ISOLATED_NETWORK]})
-        # The filter matches parts of names, and names are not unique: of several the same one is always taken.
+        # The filter matches parts of names, and names are not unique. Sorted, so that all runs use the same network.
         named = sorted((network for network in found if network.name == ISOLATED_NETWORK), key=lambda it: it.id)
         if not named:
             return None
@@ -61,7 +61,7 @@ class IsolatedNetwork:
         except EngineResponseError as error:
             if error.status not in _TAKEN:
                 raise
-            winner = await self._find()  # Somebody was faster.
+            winner = await self._find()  # Another process has created it meanwhile.
             if winner is None:
                 raise
             return winner
@@ -74,6 +74,7 @@ def _is_isolated(network: Network) -> bool:
 def _refuse(network: Network) -> str:
     raise LightRunnerError(
         LightRunnerErrorCode.CONTAINER_START_FAILED,
-        f"the network {ISOLATED_NETWORK} ({network.id[:12]}) exists, but is not a bridge with {_ICC}=false: remove it",
+        f"the network {ISOLATED_NETWORK} ({network.id[:12]}) is not a bridge with {_ICC}=false; remove it, and "
+        "lightrunner will create it",
         docker_op="network_list",
     )

@@ -1,4 +1,4 @@
-"""Pause containers: each holds a network namespace, made ahead of time, for one run.
+"""Create and remove pause containers: each holds a network namespace for one run, made ahead of time.
 
 Creating and destroying a network namespace is half of a cold start, and does not depend on the image. A run joins the
 namespace of a pause container (``NetworkMode=container:<id>``), which is removed with the run.
@@ -39,7 +39,7 @@ _JOINING_RUNTIMES = frozenset({"runc", "crun"})
 
 
 class PauseContainer(NamedTuple):
-    """A waiting container. `id` is in its name and label as a run's id is, for the reaper."""
+    """A started pause container. Its name and labels have `id` as a run's have the run's id, for the reaper."""
 
     id: str
     container_id: str
@@ -82,10 +82,10 @@ class PauseContainers:
         try:
             return await _start_pause_container(self._engine, image, mode)
         except LightRunnerError as error:
-            self._image = None  # It may have been removed.
+            self._image = None  # The image may have been removed.
             if network is not None or mode not in error.message:
                 raise
-            self._isolated.forget()  # It was removed.
+            self._isolated.forget()  # The network was removed.
             return await _start_pause_container(self._engine, image, await self._isolated.ensure())
 
     async def discard(self, pause_container: PauseContainer) -> None:
@@ -132,13 +132,15 @@ async def _start_pause_container(engine: EngineClient, image: str, network_mode:
 
 
 async def _ensure_pause_image(engine: EngineClient) -> str:
-    """Import the image with the pause program alone, unless the daemon has it. It stays on the daemon."""
-    # /info is 10 times as fast as /version, for which the daemon runs three programs. It has the kernel's name.
+    """Import the image, which has only the pause program, unless the daemon has it. It stays on the daemon."""
+    # /info is 10 times as fast as /version, for which the daemon runs three programs. It has the kernel's name for the
+    # architecture.
     architecture = _architecture(await engine.system_info())
     program = pause_program(architecture)
     if program is None:
         raise LightRunnerError(
-            LightRunnerErrorCode.CONTAINER_START_FAILED, f"no prepared networks on a daemon of {architecture!r}"
+            LightRunnerErrorCode.CONTAINER_START_FAILED,
+            f"prepared networks are not available on a daemon of the architecture {architecture!r}",
         )
     tag = hashlib.sha256(program).hexdigest()[:12]
     image = f"{PAUSE_REPOSITORY}:{tag}"

@@ -17,7 +17,7 @@ from lightrunner.errors import (
     warn_of_dropped_env,
 )
 from lightrunner.files.seed import check_source, seed
-from lightrunner.networks.allocation import Networks, joined
+from lightrunner.networks.allocation import Networks, allocation_of
 from lightrunner.networks.pause_containers import PauseContainer, can_prepare
 from lightrunner.nurseries import open_bare_nursery, protected, run_in_child
 from lightrunner.plan import RunPlan, Sandbox, check_request
@@ -220,7 +220,7 @@ class WarmPool:
         try:
             # Not from a block of prepared networks: the block may end before the pool, and would wait for it.
             if pause_container is not None:
-                allocation = joined(pause_container)
+                allocation = allocation_of(pause_container)
             else:
                 allocation = await self._networks.allocate(plan.network, prepared=False)
             warm = await preparation.use_container(image, start, allocation=allocation)

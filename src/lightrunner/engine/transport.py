@@ -200,6 +200,7 @@ class RawConnection:
         self._operation = operation
         self._endpoint = endpoint
         self._receiving = trio.CancelScope()
+        self._must_close_tls = False
 
     async def receive_some(self) -> bytes:
         """Receive some bytes; empty at the end."""
@@ -209,8 +210,12 @@ class RawConnection:
             return received
         while True:
             with self._lost_connection(), trio.CancelScope() as self._receiving:
+                if self._must_close_tls:
+                    # Return what has arrived, and do not wait: trio notices a deadline when a task blocks. (A cancelled
+                    # scope would end the read before it looks.)
+                    self._receiving.deadline = trio.current_time()
                 return await self._receive()
-            # `send_eof` cancelled it: a new read first sends the close_notify.
+            self._close_tls()
 
     async def _receive(self) -> bytes:
         try:
@@ -236,11 +241,8 @@ class RawConnection:
         Over TLS this is a close_notify, and the current or the next `receive_some` sends it. (trio's `send_eof` is
         async, and its SSLStream has none.)
         """
-        tls = self._stream.get_extra_info("ssl_object")
-        if isinstance(tls, ssl.SSLObject):
-            # unwrap queues the close_notify, and would then wait for the daemon's, which follows the output.
-            with suppress(ssl.SSLWantReadError):
-                tls.unwrap()
+        if self._stream.get_extra_info("ssl_object") is not None:
+            self._must_close_tls = True
             self._receiving.cancel()
             return
         try:
@@ -249,6 +251,23 @@ class RawConnection:
             else:
                 _socket_of(self._stream).shutdown(trio.socket.SHUT_WR)
         except (OSError, trio.BrokenResourceError) as error:
+            raise lost_connection(self._operation, self._endpoint, error) from error
+
+    def _close_tls(self) -> None:
+        """Queue the close_notify, which the next read sends.
+
+        Only while a read has nothing to return: OpenSSL drops whole records that it finds unread here, and trio's
+        SSLStream drops what it has read if it is cancelled while it sends what is queued.
+        """
+        tls = self._stream.get_extra_info("ssl_object")
+        assert isinstance(tls, ssl.SSLObject)
+        self._must_close_tls = False
+        # unwrap queues the close_notify, and would then wait for the daemon's, which follows the output.
+        try:
+            tls.unwrap()
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLError as error:
             raise lost_connection(self._operation, self._endpoint, error) from error
 
     @contextmanager

@@ -13,6 +13,7 @@ detached/      runs that outlive their process, state files, orphans
 pool.py        single-use things kept ready: for networks/ and warm/
 resources.py   create and remove on the daemon
 nurseries.py   child tasks, their exceptions, Ctrl-C
+doctor/        check a daemon and this host, and say what to do; public as `lightrunner.doctor`
 host/          this host: processes and the state folder
 rules/         pure: limits, validation, tar policy, log lines
 testing/       a fake daemon in memory, for the tests of programs that use this; public as `lightrunner.testing`
@@ -29,6 +30,7 @@ from .requests import ExtractSpec as ExtractSpec
 from .requests import RunnerOptions as RunnerOptions
 from .requests import RunRequest as RunRequest
 from .results import CacheCleanup as CacheCleanup
+from .results import CacheImage as CacheImage
 from .results import ExtractResult as ExtractResult
 from .results import LogLine as LogLine
 from .results import Progress as Progress

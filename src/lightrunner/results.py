@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -107,6 +108,22 @@ class ReapResult(msgspec.Struct, frozen=True):
 
     containers: tuple[str, ...]
     volumes: tuple[str, ...]
+
+
+class CacheImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A cache image of setup steps, as `DockerRunner.list_cache` finds it.
+
+    Attributes:
+        tag: its name, ``light-runner-cache:…``; the image's id if it has no tag.
+        size_bytes: its size, layers of its base image included.
+        created: when it was built.
+        last_used: when a run on this host last built or found it; None if the state folder does not tell.
+    """
+
+    tag: str
+    size_bytes: int
+    created: datetime
+    last_used: datetime | None
 
 
 class CacheCleanup(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """`DockerRunner`: the entry point, which delegates to the packages below it."""
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Self
@@ -14,14 +14,14 @@ from .detached.reap import reap, reap_age, reap_volumes, reconcile_states
 from .detached.state import RunState, list_states
 from .engine import Connect, EngineClient, EngineError
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
-from .images.cache import cleanup_cache
+from .images.cache import cleanup_cache, list_cache
 from .images.steps import ensure_run_image
 from .networks.allocation import Networks
 from .nurseries import run_in_child
 from .plan import check_detachable, check_options, check_request
 from .pool import PoolSize
 from .requests import RunnerOptions, RunRequest
-from .results import CacheCleanup, LogCallback, ProgressCallback, ReapResult, RunResult
+from .results import CacheCleanup, CacheImage, LogCallback, ProgressCallback, ReapResult, RunResult
 from .rules.limits import (
     CLOSE_TIMEOUT,
     DEFAULT_BUILD_TIMEOUT,
@@ -307,6 +307,15 @@ class DockerRunner:
         with invalid_request():
             plan = check_request(request)
         return (await ensure_run_image(self._engine, plan, self._sandbox.build_timeout, on_progress))[0]
+
+    async def list_cache(self) -> Sequence[CacheImage]:
+        """Return the cache images of setup steps, those that were used last first.
+
+        Raises:
+            LightRunnerError: RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
+        """
+        self._check_open()
+        return await list_cache(self._engine)
 
     async def cleanup_orphan_cache(self, max_age: float = DEFAULT_CACHE_AGE) -> CacheCleanup:
         """Remove the cache images of setup steps that have not been used for `max_age` seconds, by default a week.

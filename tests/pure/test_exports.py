@@ -17,7 +17,19 @@ from .source_tree import ROOT, modules
 
 MODULES = modules()
 PUBLIC = [lightrunner, lightrunner.engine, lightrunner.testing]
-ROOMS = ("detached", "engine.wire", "files", "host", "images", "init", "networks", "rules", "runs", "warm")
+ROOMS = (
+    "detached",
+    "doctor",
+    "engine.wire",
+    "files",
+    "host",
+    "images",
+    "init",
+    "networks",
+    "rules",
+    "runs",
+    "warm",
+)
 PACKAGES = [*PUBLIC, *(importlib.import_module(f"lightrunner.{name}") for name in ROOMS)]
 
 

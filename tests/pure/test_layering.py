@@ -22,6 +22,7 @@ BACKEND = f"{ENGINE}.backend"
 TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {
     "runner": {"warm", "detached", "runs", "images", "networks"},
+    "doctor": {"detached", "networks"},
     "warm": {"runs", "networks", "files", "images"},
     "detached": {"runs", "files"},
     "runs": {"files", "images", "init", "networks"},

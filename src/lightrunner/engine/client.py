@@ -80,6 +80,14 @@ class EngineClient(Containers, Images):
         """
         return await self._calls.ping()
 
+    async def api_version(self) -> str:
+        """Return the API version that calls use, such as ``1.41``.
+
+        Raises:
+            EngineProtocolError: the daemon is too old.
+        """
+        return ".".join(map(str, await self._calls.api_version()))
+
     async def system_version(self) -> wire.SystemVersion:
         """Return the daemon's versions. This takes some 50 ms: dockerd runs three programs for it."""
         return wire.decode(

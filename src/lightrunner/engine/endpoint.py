@@ -82,6 +82,13 @@ class Endpoint(NamedTuple):
         return f"unix://{self.socket}" if self.socket else f"tcp://{self._authority}"
 
 
+class EndpointChoice(NamedTuple):
+    """A daemon, and what named it: ``host``, an environment variable, a context or the usual sockets, in words."""
+
+    endpoint: Endpoint
+    source: str
+
+
 def _bracketed(address: str) -> str:
     """Return an address as URLs have it: IPv6 in brackets."""
     return f"[{address}]" if ":" in address else address
@@ -161,7 +168,17 @@ def find_endpoint(
     exists: Callable[[str], bool] = os.path.exists,
     current_context: Callable[[Mapping[str, str]], Endpoint | None] = lambda _: None,
 ) -> Endpoint:
-    """Choose the daemon.
+    """Choose the daemon, as `choose_endpoint` does."""
+    return choose_endpoint(host, environ, exists, current_context).endpoint
+
+
+def choose_endpoint(
+    host: str | None,
+    environ: Mapping[str, str],
+    exists: Callable[[str], bool] = os.path.exists,
+    current_context: Callable[[Mapping[str, str]], Endpoint | None] = lambda _: None,
+) -> EndpointChoice:
+    """Choose the daemon, and tell what named it.
 
     The first of these counts: `host`, ``LIGHT_RUNNER_HOST``, ``DOCKER_HOST``, the Docker CLI's current context
     (``DOCKER_CONTEXT`` or ``currentContext`` in its config file), the first usual socket that exists.
@@ -182,17 +199,22 @@ def find_endpoint(
     Raises:
         EngineEndpointError: from `parse_endpoint` or `current_context`.
     """
-    chosen = host if host is not None else next(filter(None, map(environ.get, HOST_VARIABLES)), None)
-    if chosen is not None:
-        return parse_endpoint(chosen, _environment_tls(environ, exists))
+    if host is not None:
+        return EndpointChoice(parse_endpoint(host, _environment_tls(environ, exists)), "the given host")
+    for variable in HOST_VARIABLES:
+        if url := environ.get(variable):
+            return EndpointChoice(parse_endpoint(url, _environment_tls(environ, exists)), variable)
     if (endpoint := current_context(environ)) is not None:
-        return endpoint
+        return EndpointChoice(endpoint, "the Docker CLI's current context")
     usual = [DEFAULT_SOCKET]
     if runtime_folder := environ.get("XDG_RUNTIME_DIR"):
         usual.append(f"{runtime_folder}/docker.sock")
     if home := environ.get("HOME"):
         usual.append(f"{home}/.docker/run/docker.sock")
-    return Endpoint(socket=next((path for path in usual if exists(path)), DEFAULT_SOCKET))
+    for path in usual:
+        if exists(path):
+            return EndpointChoice(Endpoint(socket=path), "the first of the usual sockets that exists")
+    return EndpointChoice(Endpoint(socket=DEFAULT_SOCKET), "the default, since none of the usual sockets exists")
 
 
 def _environment_tls(environ: Mapping[str, str], exists: Callable[[str], bool]) -> TlsFiles | None:

@@ -1,17 +1,42 @@
-"""Remove cache images that have not been used for a long time."""
+"""List cache images, and remove those that have not been used for a long time."""
 
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import trio
 
 from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound
 from lightrunner.engine.wire import ImageSummary
 from lightrunner.errors import LightRunnerErrorCode, mapped_errors
-from lightrunner.results import CacheCleanup
+from lightrunner.results import CacheCleanup, CacheImage
 from lightrunner.rules.limits import CACHE_KIND, CACHE_REPOSITORY, LABEL_KIND
 
 from . import cache_usage
+
+_CACHE = {"label": [f"{LABEL_KIND}={CACHE_KIND}"]}
+
+
+async def list_cache(engine: EngineClient) -> list[CacheImage]:
+    """Return the cache images, those that were used last first.
+
+    Raises:
+        LightRunnerError: RUN_FAILED or DOCKER_UNREACHABLE: the daemon failed.
+    """
+    uses = await trio.to_thread.run_sync(cache_usage.last_uses)
+    with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "image_list"):
+        found = await engine.image_list(filters=_CACHE)
+    images = [
+        CacheImage(
+            tag=name,
+            size_bytes=image.size,
+            created=datetime.fromtimestamp(image.created, UTC),
+            last_used=datetime.fromtimestamp(uses[name], UTC) if name in uses else None,
+        )
+        for image in found
+        for name in _names(image)
+    ]
+    return sorted(images, key=lambda image: (image.last_used or image.created, image.tag), reverse=True)
 
 
 async def cleanup_cache(engine: EngineClient, max_age: float) -> CacheCleanup:
@@ -26,7 +51,7 @@ async def cleanup_cache(engine: EngineClient, max_age: float) -> CacheCleanup:
     removed: list[str] = []
     freed = 0
     with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "image_delete"):
-        for image in await engine.image_list(filters={"label": [f"{LABEL_KIND}={CACHE_KIND}"]}):
+        for image in await engine.image_list(filters=_CACHE):
             for name in _names(image):
                 # The wall clock: other processes recorded the uses, some of them before a reboot.
                 if time.time() - uses.get(name, image.created) >= max_age:

@@ -41,12 +41,10 @@ class IsolatedNetwork:
         return self._id
 
     async def _find(self) -> str | None:
-        found = await self._engine.network_list(filters={"name": [ISOLATED_NETWORK]})
-        # The filter matches parts of names, and names are not unique. Sorted, so that all runs use the same network.
-        named = sorted((network for network in found if network.name == ISOLATED_NETWORK), key=lambda it: it.id)
-        if not named:
+        network = await find_isolated(self._engine)
+        if network is None:
             return None
-        return next((network.id for network in named if _is_isolated(network)), None) or _refuse(named[0])
+        return network.id if is_isolated(network) else _refuse(network)
 
     async def _create(self) -> str:
         body = NetworkCreateRequest(
@@ -67,7 +65,16 @@ class IsolatedNetwork:
             return winner
 
 
-def _is_isolated(network: Network) -> bool:
+async def find_isolated(engine: EngineClient) -> Network | None:
+    """Return the network that runs are on by default, or one that has its name but is not isolated."""
+    found = await engine.network_list(filters={"name": [ISOLATED_NETWORK]})
+    # The filter matches parts of names, and names are not unique. Sorted, so that all runs use the same network.
+    named = sorted((network for network in found if network.name == ISOLATED_NETWORK), key=lambda it: it.id)
+    return next(filter(is_isolated, named), named[0] if named else None)
+
+
+def is_isolated(network: Network) -> bool:
+    """Return whether it is a bridge on which containers cannot reach each other."""
     return network.driver == "bridge" and (network.options or {}).get(_ICC) == "false"
 
 

@@ -25,7 +25,7 @@ class Runtime(msgspec.Struct, kw_only=True):
 
 
 class SystemInfo(Wire):
-    """GET /info."""
+    """GET /info. Of the limits, `swap_limit` and the like tell whether the kernel can enforce them."""
 
     id: str = field(default="", name="ID")
     name: str = ""
@@ -45,6 +45,13 @@ class SystemInfo(Wire):
     runtimes: dict[str, Runtime] = {}
     security_options: list[str] | None = None
     live_restore_enabled: bool = False
+    os_type: str = field(default="", name="OSType")
+    docker_root_dir: str = ""
+    memory_limit: bool = True
+    swap_limit: bool = True
+    pids_limit: bool = True
+    cpu_cfs_quota: bool = field(default=True, name="CpuCfsQuota")
+    warnings: list[str] | None = None
 
 
 SYSTEM_VERSION = msgspec.json.Decoder(SystemVersion)

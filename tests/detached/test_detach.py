@@ -182,7 +182,7 @@ async def test_a_failure_whose_removal_fails_too_is_kept_for_the_reaper(
         with pytest.raises(LightRunnerError, match="no"):
             await runner.detach(FAKE)
     (state,) = list_states()
-    assert (state.status, state.error) == ("failed", "it was given up before it had started")
+    assert (state.status, state.error) == ("failed", "it could not be started")
     assert "could not be removed" in caplog.text
 
 

@@ -97,7 +97,7 @@ async def test_a_link_or_a_pipe_is_an_error(runner: DockerRunner, busybox: str, 
     assert result.success
     assert result.extracted is not None
     assert {entry.from_: entry.error for entry in result.extracted} == {
-        source: f"neither a file nor a folder but a {kind}" for source, kind in sources.items()
+        source: f"the path is a {kind}; only files and folders can be extracted" for source, kind in sources.items()
     }
     assert names(to.parent) == set()
 

@@ -81,7 +81,7 @@ async def test_the_cap_is_on_the_bytes_of_the_archive(
     async with DockerRunner(host=engine_host, max_extract_bytes=size - 1) as too_little:
         another = shell(busybox, MAKE_TREE, extract=[ExtractSpec("out", to / "new" / "er")])
         entry = only(await too_little.run(another))
-    assert (entry.status, entry.error) == ("error", f"more than {size - 1} bytes (max_extract_bytes)")
+    assert (entry.status, entry.error) == ("error", f"the archive has more than {size - 1} bytes (max_extract_bytes)")
     assert names(to) == {"a", "sub"}
 
 

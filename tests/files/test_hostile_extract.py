@@ -250,5 +250,5 @@ async def test_a_process_that_fills_its_disk_with_names_is_bounded_by_the_cap(
     async with DockerRunner(host=engine_host, max_extract_bytes=100_000) as runner:
         script = "mkdir out; cd out; for i in $(seq 1000); do : > $i; done"
         entry = only(await runner.run(shell(busybox, script, extract=[ExtractSpec("out", to)])))
-    assert (entry.status, entry.error) == ("error", "more than 100000 bytes (max_extract_bytes)")
+    assert (entry.status, entry.error) == ("error", "the archive has more than 100000 bytes (max_extract_bytes)")
     assert picture(to.parent) == before

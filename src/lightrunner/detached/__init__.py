@@ -1,5 +1,5 @@
 """Runs that outlive their process.
 
-Start with detach.py, then attach.py. state.py has the state files, finish.py the end of a run, by one
-process alone, logs.py the daemon's log of it, and reap.py the removal of orphans.
+Start with detach.py, then attach.py. state.py has the state files and their locks, finish.py ends a run in one process,
+logs.py reads the daemon's log of a run, and reap.py removes orphans.
 """

@@ -1,4 +1,4 @@
-"""Attach to a detached run, from any process of the host: wait for it, deliver its log, finish it.
+"""Attach to a detached run from any process of the host: wait for it, deliver its log, finish it.
 
 The first process to see the exit finishes the run (`lightrunner.detached.finish`); others read the result from its
 state file.
@@ -31,11 +31,11 @@ async def attach(
 ) -> RunResult:
     """Wait for a detached run, finish it, and return its result. For a finished run, read the result from its file.
 
-    Cancelling this does not affect the run, which can be attached to again.
+    Cancelling `attach` does not affect the run, which can be attached to later.
 
     Raises:
-        LightRunnerError: RUN_NOT_FOUND: no such run. RUN_FAILED: it has no exit code, or the daemon failed.
-            STATE_FAILED: the result cannot be written; the run can be attached to again.
+        LightRunnerError: RUN_NOT_FOUND: no such run on this host. RUN_FAILED: the run has no exit code, or the daemon
+            failed. STATE_FAILED: the result cannot be written; the run can be attached to later.
     """
     state = await read_run(run_id)
     execution = DetachedExecution(engine, state)
@@ -44,7 +44,7 @@ async def attach(
         if state.finished:
             task_status.started(execution)
         else:
-            await _live_on(engine, execution, on_log, task_status)
+            await _wait_exited(engine, execution, on_log, task_status)
             state = await finish_run(engine, run_id, execution)
         result = outcome = _result(state)
     except Exception as error:
@@ -56,7 +56,7 @@ async def attach(
 
 
 class DetachedExecution(Execution):
-    """The handle of a detached run. It records why a run ends before it kills, for the process that finishes it."""
+    """The handle of a detached run. It notes why it kills in the state file, for the process that finishes the run."""
 
     def __init__(self, engine: EngineClient, state: RunState) -> None:
         super().__init__(engine, state.id, state.container)
@@ -66,16 +66,16 @@ class DetachedExecution(Execution):
         return await kill_with_note(self, signal, cancelled=True)
 
 
-async def _live_on(
+async def _wait_exited(
     engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None, task_status: StartedStatus
 ) -> None:
     """Wait until the container has exited, if it was started."""
-    # Claim the log before the last look at the state: a process that finishes the run then keeps the log.
+    # Lock the log before reading the state: a process that finishes the run then waits with the removal.
     async with reading_logs(execution.id) if on_log is not None else nullcontext():
         has_started = await _has_started(engine, execution.id)
         task_status.started(execution)
         if has_started:
-            await _watch_over(engine, execution, on_log)
+            await _supervise(engine, execution, on_log)
 
 
 async def _has_started(engine: EngineClient, run_id: str) -> bool:
@@ -93,7 +93,7 @@ async def _has_started(engine: EngineClient, run_id: str) -> bool:
         await trio.sleep(_START_POLL)
 
 
-async def _watch_over(engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None) -> None:
+async def _supervise(engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None) -> None:
     """Wait for the exit, deliver the log from its start, and enforce the rest of the time-out."""
     output = Output(on_log, capture=False)
     async with open_bare_nursery() as readers:
@@ -101,7 +101,7 @@ async def _watch_over(engine: EngineClient, execution: DetachedExecution, on_log
             readers.start_soon(protected, _read_log, engine, execution, output)
             readers.start_soon(output.deliver, on_log)
         async with open_bare_nursery() as watchers:
-            watchers.start_soon(protected, _enforce, execution)
+            watchers.start_soon(protected, _enforce_timeout, execution)
             with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_wait", container_id=execution.container_id):
                 try:
                     async with engine.container_wait(execution.container_id) as pending:
@@ -123,7 +123,7 @@ async def _read_log(engine: EngineClient, execution: Execution, output: Output) 
             output.end()  # The container was removed, and its log with it.
 
 
-async def _enforce(execution: DetachedExecution) -> None:
+async def _enforce_timeout(execution: DetachedExecution) -> None:
     """Kill the container at its time-out or at `Execution.cancel`. Raise if it does not exit then."""
     state = await read_run(execution.id)
     with trio.move_on_after(max(0.0, state.seconds_left())) as scope:
@@ -138,7 +138,7 @@ async def _enforce(execution: DetachedExecution) -> None:
 
 def _result(state: RunState) -> RunResult:
     if state.exit_code is None:
-        reason = state.error or "no exit code is known"
+        reason = state.error or "the exit code is unknown"
         raise LightRunnerError(
             LightRunnerErrorCode.RUN_FAILED, f"run {state.id}: {reason}", container_id=state.container
         )

@@ -1,6 +1,6 @@
-"""Start a run that outlives its process.
+"""Detach: start a run that outlives its process.
 
-The state file is written before the container exists, and the daemon keeps the log.
+The state file is written before the container exists. The daemon keeps the log.
 """
 
 import math
@@ -19,10 +19,11 @@ from .state import RunState, StoredExtract, forget_state, run_lock
 
 
 async def detach(preparation: Preparation, plan: RunPlan, sandbox: Sandbox) -> str:
-    """Start a run and leave it alone; its id, as soon as the daemon has accepted the start.
+    """Start a run, and return its id once the daemon has started the container.
 
     Raises:
-        LightRunnerError: as a run before its start, with nothing left; STATE_FAILED: the state cannot be written.
+        LightRunnerError: as a run before its start; nothing is left on the daemon. STATE_FAILED: the state cannot be
+            written.
     """
     image = await preparation.ensure_image()
     name = NAME_PREFIX + preparation.id
@@ -49,32 +50,32 @@ async def detach(preparation: Preparation, plan: RunPlan, sandbox: Sandbox) -> s
         await trio.lowlevel.checkpoint_if_cancelled()
         is_started = True
     finally:
-        # Whoever gets no id cannot look after the run.
+        # The caller gets no id, so it could not attach to the run.
         if not is_started:
-            await _give_up(preparation, state)
+            await _abandon(preparation, state)
     return state.id
 
 
 async def _set_started(run_id: str) -> None:
-    """Start the clocks in the state, unless somebody has found the run in the folder and finished it already."""
+    """Write the time of the start and the deadline, unless another process has already finished the run."""
     async with run_lock(run_id):
         state = await read_run(run_id)
         if not state.finished:
             await write_run(state.started())
 
 
-async def _give_up(preparation: Preparation, state: RunState) -> None:
-    """Leave nothing of a run that did not come to be. What cannot be removed now is left to `reap_orphans`."""
+async def _abandon(preparation: Preparation, state: RunState) -> None:
+    """Remove a run that could not be started. If the daemon fails, `reap_orphans` removes it later."""
     is_removed = await preparation.remove()
     with trio.CancelScope(shield=True):
         if is_removed:
             await trio.to_thread.run_sync(forget_state, state.id)
         else:
-            await note(failed(state, "it was given up before it had started"))
+            await note(failed(state, "it could not be started"))
 
 
 def _stored(plan: ExtractPlan) -> StoredExtract:
-    # A rejected entry is kept as it was given, and rejected again when its turn comes.
+    # A rejected entry is stored unchanged. `attach` rejects it as well, and reports it.
     if plan.rejection is not None:
         return StoredExtract(plan.spec.from_, str(plan.spec.to))
     return StoredExtract(plan.source, os.path.abspath(plan.target))  # noqa: PTH100  # resolve() would follow links

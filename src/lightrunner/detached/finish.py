@@ -1,6 +1,6 @@
-"""Finish a detached run, in one process alone, under the run's lock: extract, result, removal.
+"""Finish a detached run under its lock, in one process: extract, write the result, remove the container.
 
-A kill notes its reason in the state first, for whichever process finishes the run.
+A process that kills a run first notes the reason in the state file, for the process that finishes the run.
 """
 
 import logging
@@ -30,7 +30,7 @@ _log = logging.getLogger("lightrunner")
 async def kill_with_note(
     execution: Execution, signal: str, *, cancelled: bool = False, timed_out: bool = False
 ) -> bool:
-    """Note in the state why the run is to end, and send the signal; False where it does not run any more."""
+    """Note in the state file why the run ends, and send the signal. Return False if the run has ended already."""
     with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_TIMEOUT):
         async with run_lock(execution.id):
             state = await read_run(execution.id)
@@ -44,25 +44,28 @@ async def kill_with_note(
             try:
                 was_sent = await execution.kill(signal)
             finally:
-                if not was_sent:  # It had ended by itself, or there is no such signal.
+                if not was_sent:  # The run had ended by itself, or the signal is unknown.
                     await note(state)
             return was_sent
     return False
 
 
 async def finish_run(engine: EngineClient, run_id: str, execution: Execution | None = None) -> RunState:
-    """Once the container has exited: extract, write the result, remove container and volume. By one process alone.
+    """Finish a run whose container has exited: extract, write the result, remove container and volume.
 
-    A run whose container is still running, or still to be started, comes back as it is.
+    The run's lock ensures that one process does this. If the container is running, or will be started, nothing happens.
+
+    Returns:
+        The run's state.
     """
     async with run_lock(run_id):
         state = await read_run(run_id)
         if not state.finished:
-            state = await _settled(engine, state, execution)
+            state = await _finished_state(engine, state, execution)
             if not state.finished:
                 return state
             await write_run(state)
-        # Others read the log to its end, but not for ever. Shielded, as the removal is: who would come back for it?
+        # Let other processes read the log to its end, for a bounded time. Shielded: nothing would resume the removal.
         with trio.move_on_after(CLEANUP_TIMEOUT, shield=True):
             async with no_log_readers(run_id):
                 pass
@@ -70,13 +73,13 @@ async def finish_run(engine: EngineClient, run_id: str, execution: Execution | N
     return state
 
 
-async def _settled(engine: EngineClient, state: RunState, execution: Execution | None) -> RunState:
-    """The state with the result in it, as far as there is one."""
+async def _finished_state(engine: EngineClient, state: RunState, execution: Execution | None) -> RunState:
+    """Return the state with the run's result, or the given state if the run has not ended."""
     container = await container_state(engine, state)
     if container is None or container.status == "created":
         owner = parse_owner(state.owner)
         if state.starting and owner is not None and is_dead(owner) is not True:
-            return state  # Its start is still to come.
+            return state  # Its process has yet to start the container.
         reason = "the container is gone" if container is None else "the process that started it died before the start"
         return failed(state, reason)
     if container.running:
@@ -86,7 +89,7 @@ async def _settled(engine: EngineClient, state: RunState, execution: Execution |
     if container.exit_code == 0 and not (state.cancelled or state.timed_out):
         extracted, cancelled = await _extract(engine, state, execution)
     finished = _moment(container.finished_at)
-    # The daemon notes a start some milliseconds late: after the exit, where that comes at once.
+    # The daemon records a start some milliseconds late, which can be after the exit.
     started = min(_moment(container.started_at), finished)
     return msgspec.structs.replace(
         state,
@@ -105,23 +108,23 @@ async def _settled(engine: EngineClient, state: RunState, execution: Execution |
 async def _extract(
     engine: EngineClient, state: RunState, execution: Execution | None
 ) -> tuple[tuple[ExtractResult, ...], bool]:
-    """The results, and whether the run was cancelled meanwhile."""
+    """Extract the files. Return the results, and whether the run was cancelled meanwhile."""
     results: list[ExtractResult] = []
     plans = plan_extracts([ExtractSpec(entry.from_, entry.to) for entry in state.extract], state.workdir)
     with execution.extract_scope if execution is not None else trio.CancelScope():
         for plan in plans:
-            # A process that was killed while it extracted the same run has left its staging folder.
+            # A process that was killed while it extracted this run has left its staging folder.
             await trio.to_thread.run_sync(remove_leftover, plan.target, f".{NAME_PREFIX}{state.id}")
             results.append(
                 await extract(engine, state.container, plan, run_id=state.id, max_bytes=state.max_extract_bytes)
             )
         if any(result.status == "error" for result in results):
-            await container_state(engine, state)  # Where it is the daemon that failed, the next attach tries again.
+            await container_state(engine, state)  # Raise if the daemon is down: the next attach then retries.
     return tuple(results), execution is not None and execution.seal()
 
 
 async def container_state(engine: EngineClient, state: RunState) -> ContainerState | None:
-    """What the daemon says of the run's container; None where it is not there."""
+    """Return the state of the run's container; None if there is no such container."""
     with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_inspect", container_id=state.container):
         try:
             return (await engine.container_inspect(state.container)).state
@@ -130,10 +133,10 @@ async def container_state(engine: EngineClient, state: RunState) -> ContainerSta
 
 
 async def read_run(run_id: str) -> RunState:
-    """The state of a run that must be there.
+    """Read the state of a run.
 
     Raises:
-        LightRunnerError: RUN_NOT_FOUND.
+        LightRunnerError: RUN_NOT_FOUND: there is no state file, or it cannot be read.
     """
     state = await trio.to_thread.run_sync(read_state, run_id)
     if state is None:
@@ -142,10 +145,10 @@ async def read_run(run_id: str) -> RunState:
 
 
 async def write_run(state: RunState) -> None:
-    """Write the state.
+    """Write the state of a run.
 
     Raises:
-        LightRunnerError: STATE_FAILED.
+        LightRunnerError: STATE_FAILED: the file cannot be written.
     """
     try:
         await trio.to_thread.run_sync(write_state, state)
@@ -155,7 +158,7 @@ async def write_run(state: RunState) -> None:
 
 
 async def note(state: RunState) -> None:
-    """Write a state for those who come later. A full disk must not keep anything alive."""
+    """Write a state, or log the failure: a full disk must not keep a container alive."""
     try:
         await write_run(state)
     except LightRunnerError as error:
@@ -163,12 +166,12 @@ async def note(state: RunState) -> None:
 
 
 def failed(state: RunState, reason: str) -> RunState:
-    """The state of a run that will never have an exit code."""
+    """Return the state of a run that has no exit code and will have none."""
     return msgspec.structs.replace(state, status="failed", starting=False, finished_at=datetime.now(UTC), error=reason)
 
 
 def _moment(text: str) -> datetime:
-    """The daemon's time: RFC 3339 with nanoseconds, of which Python keeps the microseconds."""
+    """Parse the daemon's time: RFC 3339 with nanoseconds, of which Python keeps the microseconds."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Follow the daemon's log of a detached run, from its start to its last byte."""
+"""Follow the daemon's log of a detached run, from its first to its last byte."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -9,11 +9,11 @@ from lightrunner.engine.frames import StreamName
 
 
 class WholeLog:
-    """Pieces of output, as `lightrunner.runs.output.Output` reads them.
+    """The complete log of a container, as a `lightrunner.runs.output.PieceStream`.
 
-    Following a log does not give all of it: what the container writes last, a line without a newline above all, comes
-    to the daemon's file in the moment in which its followers are sent away (seen on 20.10, in most of the runs). So the
-    file is read once more afterwards, and what the follower had not got is added.
+    A followed log often lacks its end. The daemon writes the last output to the log file, above all a last line without
+    a newline, in the moment in which it disconnects the followers (on 20.10, in most runs). `WholeLog` therefore reads
+    the log once more after the end, and returns what the follower has not received.
     """
 
     def __init__(self, engine: EngineClient, container: str, followed: OutputStream) -> None:
@@ -24,7 +24,7 @@ class WholeLog:
         self._ended = False
 
     async def receive(self) -> list[OutputPiece]:
-        """The next pieces of output, in order for each stream; an empty list at the end.
+        """Receive the next pieces of output, in order per stream; an empty list at the end.
 
         Raises:
             EngineError: as the streams of `EngineClient.container_logs`.
@@ -40,7 +40,7 @@ class WholeLog:
         return pieces
 
     async def _rest(self) -> list[OutputPiece]:
-        """What is there beyond what was received. (Nothing where the file was rotated: the beginning is gone then.)"""
+        """Read what was not received. (That is nothing if the log was rotated, since its beginning is missing then.)"""
         left = Counter(self._received)
         rest: list[OutputPiece] = []
         async with self._engine.container_logs(self._container) as stream:
@@ -55,6 +55,6 @@ class WholeLog:
 
 @asynccontextmanager
 async def whole_log(engine: EngineClient, container: str) -> AsyncGenerator[WholeLog]:
-    """Open the log of a container that has started; it ends after the exit."""
+    """Open the log of a container that has started. The log ends after the exit."""
     async with engine.container_logs(container, follow=True) as followed:
         yield WholeLog(engine, container, followed)

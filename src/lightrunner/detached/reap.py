@@ -79,7 +79,7 @@ async def reap_volumes(engine: EngineClient, age: float, *, dry_run: bool = Fals
 
 
 async def reconcile_states(engine: EngineClient) -> int:
-    """Finish the state files of runs that have no container. Return how many there were."""
+    """Finish the state files of runs whose container is gone. Return their number."""
     changed = 0
     for state in await trio.to_thread.run_sync(list_states):
         if not state.finished and not _is_elsewhere(state) and await _is_lost(engine, state):
@@ -123,8 +123,8 @@ async def _reap_container(engine: EngineClient, summary: ContainerSummary, age: 
     if limits.LABEL_DETACHED in labels and is_run_id(run_id):
         return await _reap_detached(engine, run_id, container, labels, age, dry_run=dry_run)
     owner = parse_owner(labels.get(limits.LABEL_OWNER, ""))
-    # Another host's process cannot be judged, and a living one looks after its run itself. Without an owner it is
-    # light-runner's own: it goes when it was idle for long, whoever made it.
+    # A process of another host cannot be checked, and a live process removes its run itself. A container without an
+    # owner was created by light-runner for Node: it is an orphan once it has been idle for long.
     orphan = _idle(container) > age if owner is None else is_dead(owner) is True
     if orphan and not dry_run:
         await trio.to_thread.run_sync(_remove_staging, labels, run_id)
@@ -187,11 +187,11 @@ def _sweep_state_dir() -> None:
         sweep_temporary_files()
         sweep_locks()
     except OSError as error:
-        _log.warning("what killed processes left beside the states cannot be removed: %s", error)
+        _log.warning("lock files and temporary files of killed processes could not be removed: %s", error)
 
 
 def _remove_staging(labels: dict[str, str], run_id: str) -> None:
-    """What an extract that was cut off left in its targets on this host."""
+    """Remove the staging folders of an extract that was cut off, on this host."""
     try:
         targets: object = json.loads(labels.get(limits.LABEL_TARGETS, "[]"))
     except (ValueError, RecursionError):
@@ -212,7 +212,7 @@ def _seconds_left(state: RunState | None, container: ContainerInspectResponse, t
 
 
 def _idle(container: ContainerInspectResponse) -> float:
-    """Seconds since the exit, or since the creation of what never started; negative infinity for what runs."""
+    """Return seconds since the exit, or since the creation if it never started; negative infinity if it is running."""
     if container.state.running:
         return -math.inf
     begin = container.created if container.state.status == "created" else container.state.finished_at
@@ -227,7 +227,7 @@ def _is_orphan(volume: Volume, age: float) -> bool:
 
 
 def _seconds(moment: str) -> float:
-    """The daemon's RFC 3339 as seconds since the epoch; what cannot be read is now, which no age is older than."""
+    """Parse the daemon's RFC 3339 to seconds since the epoch. An invalid time counts as now, so it is never old."""
     try:
         return datetime.fromisoformat(moment).timestamp()
     except ValueError:

@@ -1,7 +1,7 @@
-"""State files of detached runs: one JSON file each in the state folder, where any process of the host finds it.
+"""The state files of detached runs: one JSON file per run in the state folder, for all processes of the host.
 
-Synchronous but for `run_lock`. Fields are light-runner's, camelCase on disk; ours beyond them are `timeout` (seconds),
-`deadline`, `bootDeadline`, `extract`, `extracted`, `maxExtractBytes`, `timedOut`, `oomKilled`, `owner`.
+Synchronous, except for the locks. The fields are light-runner's, in camelCase on disk. lightrunner adds `timeout`
+(seconds), `deadline`, `bootDeadline`, `extract`, `extracted`, `maxExtractBytes`, `timedOut`, `oomKilled` and `owner`.
 """
 
 import logging
@@ -26,24 +26,24 @@ from lightrunner.results import ExtractResult
 
 _log = logging.getLogger("lightrunner")
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
-"""Ids become file names: no dot and no slash, so that no id leaves the folder."""
+"""Ids become file names. They have neither dots nor slashes, so that no id leads out of the folder."""
 
 _SUFFIX = ".json"
 _LOCK_SUFFIX = ".lock"
 _READERS_SUFFIX = ".readers"
 _OTHERS = "cache-"
-"""What is in the folder beside runs begins so."""
+"""The prefix of the folder's files that do not belong to runs."""
 
 _LOCK_POLL = 0.05
-"""Seconds. flock can only be waited for in a thread, and a thread that waits for ever cannot be cancelled."""
+"""Seconds between two attempts. A blocking flock needs a thread, which could not be cancelled."""
 
 RunStatus = Literal["running", "exited", "cancelled", "failed"]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-"""One without a time zone cannot be compared with the others."""
+"""A time with its time zone, without which it could not be compared with others."""
 
 
 class StoredExtract(msgspec.Struct, frozen=True, rename={"from_": "from"}):
-    """One `ExtractSpec`, with the host path made absolute: another process has another working directory."""
+    """One `ExtractSpec`. The host path is absolute, since another process has another working directory."""
 
     from_: str
     to: str
@@ -61,34 +61,35 @@ class StoredExtracted(msgspec.Struct, frozen=True, rename={"from_": "from"}, omi
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A detached run, as far as its state file tells.
+    """The state of a detached run, as its state file has it.
 
     Attributes:
         id: the run's id.
         container: the container's name.
         volume: the volume's name.
-        image: the image reference of the request.
-        workdir: in the container.
-        entrypoint: of the request.
-        started_at: when the start was accepted; before that, when the file was written.
-        finished_at: when the container exited.
-        status: ``running`` until somebody has looked after the exit; ``cancelled`` also after the time-out's kill;
-            ``failed`` where no exit code is to be had.
-        exit_code: the process's.
-        duration_ms: from start to exit, in milliseconds.
-        cancelled: it was cancelled or stopped.
-        timeout: in seconds; None: none.
-        deadline: when the time-out is over, by the wall clock; None before the start, and without a time-out.
-        boot_deadline: the same in seconds since the boot `boot`, which no change of the wall clock moves.
-        boot: the kernel's id of that boot.
-        extract: what to pull out after exit code 0.
-        extracted: what became of it.
-        max_extract_bytes: the cap for each.
-        timed_out: the time-out killed it.
-        oom_killed: the kernel killed a process of it for its memory limit.
-        starting: the start is still to come, by `owner`.
-        owner: the process that started it.
-        error: why it failed.
+        image: the request's image reference.
+        workdir: the request's workdir, in the container.
+        entrypoint: the request's entrypoint; None: the image's own command.
+        started_at: when the container started; before the start, when the file was written.
+        finished_at: when the container exited; None before that.
+        status: ``running`` until a process has finished the run after its exit; ``exited``; ``cancelled``, also after a
+            time-out; ``failed``: there is no exit code.
+        exit_code: the process's exit code; None before the run is finished, or if it failed.
+        duration_ms: milliseconds from the start to the exit.
+        cancelled: the run was cancelled or stopped.
+        timeout: the time-out in seconds; None: no limit.
+        deadline: when the time-out ends, by the wall clock; None before the start, and without a time-out.
+        boot_deadline: when the time-out ends, in seconds since the boot `boot`. Changes of the wall clock do not
+            affect it.
+        boot: the kernel's id of the boot that `boot_deadline` counts from.
+        extract: what to copy out after exit code 0.
+        extracted: one result per entry of `extract`; None if nothing was extracted.
+        max_extract_bytes: the limit of one entry's archive, in bytes.
+        timed_out: the time-out killed the container.
+        oom_killed: the kernel killed a process of the container at its memory limit.
+        starting: `owner` has not started the container yet.
+        owner: the process that started the run, as `lightrunner.host.owner` writes it.
+        error: why the run failed.
     """
 
     id: str
@@ -118,11 +119,11 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
     @property
     def finished(self) -> bool:
-        """Whether the result is in the file."""
+        """Whether the file has the run's result."""
         return self.status != "running"
 
     def started(self) -> "RunState":
-        """The same run with its clocks set: it has started now."""
+        """Return the state with the start set to now, and with the deadline."""
         now = datetime.now(UTC)
         if self.timeout is None:
             return msgspec.structs.replace(self, starting=False, started_at=now)
@@ -136,10 +137,10 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
         )
 
     def seconds_left(self) -> float:
-        """Until the time-out; negative where it is over, infinite where there is none.
+        """Return the seconds until the time-out: negative after it, infinity without one.
 
-        By the clock that runs since the boot, if it is the same boot: the wall clock jumps. Where the process that
-        started the run died before it wrote the deadline, the time-out counts from the file's own time.
+        In the same boot, the clock that counts from the boot decides, since the wall clock can jump. If the process
+        that started the run died before it wrote the deadline, the time-out counts from `started_at`.
         """
         if self.timeout is None:
             return math.inf
@@ -152,43 +153,43 @@ _decoder = msgspec.json.Decoder(RunState)
 
 
 def is_run_id(text: str) -> bool:
-    """Whether this can be a run's id."""
+    """Return whether `text` has the form of a run's id."""
     return _ID.fullmatch(text) is not None
 
 
 def read_state(run_id: str) -> RunState | None:
-    """The state of one detached run; None where there is none, or its file cannot be read, which is logged."""
+    """Return the state of a detached run; None if there is no such run, or its file cannot be read, which is logged."""
     if not is_run_id(run_id):
         return None
     try:
         path = _path(run_id)
-    except FileNotFoundError:  # Nor can there be any: there is no home folder.
+    except FileNotFoundError:  # Without a home folder there is no state folder.
         return None
     return _read(path)
 
 
 def list_states() -> list[RunState]:
-    """All states, oldest first. Files that are torn or not ours are logged and left out.
+    """Return the states of all detached runs of this host, oldest first. Files that cannot be read are logged.
 
     Raises:
-        OSError: there is a folder, but it cannot be read.
+        OSError: the state folder exists, but cannot be read.
     """
     states = [state for path in _run_files(_SUFFIX) if (state := _read(path)) is not None]
     return sorted(states, key=lambda state: (state.started_at, state.id))
 
 
 def write_state(state: RunState) -> None:
-    """Write one state, atomically and durably.
+    """Write a state, atomically and durably.
 
     Raises:
-        OSError: the folder cannot be made or written; the previous state is still there.
+        OSError: the folder cannot be created or written; the previous state is unchanged.
     """
     make_state_dir()
     write_atomically(_path(state.id), msgspec.json.format(msgspec.json.encode(state), indent=2))
 
 
 def is_kept_elsewhere(folder: str, run_id: str) -> bool:
-    """Whether another folder than this process's, as `limits.LABEL_STATE_DIR` names it, has a state of the run."""
+    """Return whether a folder other than this process's has a state of the run. `folder` is a `LABEL_STATE_DIR`."""
     path = Path(os.fsdecode(unquote_to_bytes(folder)), f"{run_id}{_SUFFIX}")
     try:
         own = _path(run_id).absolute()
@@ -196,18 +197,18 @@ def is_kept_elsewhere(folder: str, run_id: str) -> bool:
         own = None
     try:
         return path.is_absolute() and path != own and path.exists()
-    except OSError:  # Labels are anybody's: it is no path that could be.
+    except OSError:  # Anybody can set labels: this is not a possible path.
         return False
 
 
 def forget_state(run_id: str) -> None:
-    """Remove the file of a run that never came to be."""
+    """Remove the state file of a run that could not be started."""
     with suppress(FileNotFoundError):
         _path(run_id).unlink()
 
 
 def sweep_locks() -> None:
-    """Remove the lock files that killed processes have left.
+    """Remove lock files of killed processes.
 
     Raises:
         OSError: the folder cannot be read or written.
@@ -219,10 +220,10 @@ def sweep_locks() -> None:
 
 @asynccontextmanager
 async def run_lock(run_id: str) -> AsyncGenerator[None]:
-    """Held by whoever changes a run's state, among tasks and processes.
+    """Hold the lock for changing a run's state, among all tasks and processes.
 
     Raises:
-        LightRunnerError: STATE_FAILED, as for the other locks: the lock file cannot be made.
+        LightRunnerError: STATE_FAILED: the lock file cannot be created. (The other locks raise it as well.)
     """
     async with _held(state_dir() / f"{run_id}{_LOCK_SUFFIX}", shared=False):
         yield
@@ -230,14 +231,14 @@ async def run_lock(run_id: str) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def reading_logs(run_id: str) -> AsyncGenerator[None]:
-    """Held, by any number, while the daemon's log of the run is read."""
+    """Hold the shared lock for reading the daemon's log of a run."""
     async with _held(state_dir() / f"{run_id}{_READERS_SUFFIX}", shared=True):
         yield
 
 
 @asynccontextmanager
 async def no_log_readers(run_id: str) -> AsyncGenerator[None]:
-    """Held by whoever removes the container, and with it the log."""
+    """Hold the exclusive lock for removing a run's container, and with it the log."""
     async with _held(state_dir() / f"{run_id}{_READERS_SUFFIX}", shared=False):
         yield
 
@@ -249,7 +250,7 @@ async def _held(path: Path, *, shared: bool) -> AsyncGenerator[None]:
             try:
                 is_held = stack.enter_context(try_lock(path, shared=shared))
             except OSError as error:
-                message = f"{path} cannot be locked: {error}"
+                message = f"the lock file {path} cannot be locked: {error}"
                 raise LightRunnerError(LightRunnerErrorCode.STATE_FAILED, message) from error
             if is_held:
                 yield
@@ -258,20 +259,20 @@ async def _held(path: Path, *, shared: bool) -> AsyncGenerator[None]:
 
 
 def to_stored(result: ExtractResult) -> StoredExtracted:
-    """A result as the file has it."""
+    """Return a result in the form that the state file has."""
     return StoredExtracted(
         from_=result.from_,
         to=str(result.to),
         status=result.status,
         bytes=result.bytes,
         skipped=result.skipped,
-        # It may show a file's name, which need not be UTF-8.
+        # The message may have a file name that is not UTF-8.
         error=None if result.error is None else result.error.encode(errors="backslashreplace").decode(),
     )
 
 
 def from_stored(stored: StoredExtracted) -> ExtractResult:
-    """And back."""
+    """Return the result from a state file."""
     return ExtractResult(
         from_=stored.from_,
         to=stored.to,
@@ -300,10 +301,10 @@ def _read(path: Path) -> RunState | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        _log.warning("the state file %s cannot be read and is left out: %s", path, error)
+        _log.warning("the state file %s cannot be read and is ignored: %s", path, error)
         return None
     if state.id != path.stem or not is_run_id(state.id):
-        _log.warning("the state file %s is not named after its run (%r) and is left out", path, state.id)
+        _log.warning("the state file %s is not named after its run (%r) and is ignored", path, state.id)
         return None
     return state
 
@@ -316,5 +317,5 @@ def _later(moment: datetime, seconds: float) -> datetime:
 
 
 def _since_boot() -> float:
-    # Linux' clock that also runs while the machine sleeps; elsewhere the nearest there is.
+    # Linux has a clock that also runs while the machine sleeps. Elsewhere the monotonic clock is the closest.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

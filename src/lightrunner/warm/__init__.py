@@ -1,5 +1,5 @@
-"""Warm pools: containers that are started, and wait for the one run that they are for.
+"""Warm pools: started containers, each waiting for one run.
 
-pool.py has `WarmPool`. It stands on `lightrunner.pool`, which keeps single-use things ready, on the parts of a cold run
-(`lightrunner.runs`), and on the gate's shell script (`lightrunner.rules.gate`).
+pool.py has `WarmPool`. It is built on `lightrunner.pool`, which keeps single-use items ready, on the parts of a cold
+run (`lightrunner.runs`), and on the shell scripts of the gate (`lightrunner.rules.gate`).
 """

@@ -36,9 +36,9 @@ class WarmContainer(NamedTuple):
     """A started container whose gate waits for a command.
 
     Attributes:
-        pause_container: holds its network; None without a prepared one.
-        watched: streams that stay silent while it waits: its own, and its pause container's.
-        streams: closes its connections.
+        pause_container: the pause container whose network it joins; None without one.
+        watched: streams that are silent while the container waits: its own, and its pause container's.
+        streams: closes the container's connections.
     """
 
     preparation: Preparation
@@ -79,11 +79,11 @@ class WarmPool:
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["WarmPool"]:
-        """Open the pool: full at the block's beginning, empty at its end.
+        """Fill the pool, and empty it at the end of the block.
 
         The end waits for runs in progress. An exception or a cancellation aborts them.
         """
-        # Without a network there is so little to destroy that a pause container gains nothing.
+        # With the network "none" there is little to destroy, and a pause container gains nothing.
         network, runtime = self._template.network, self._sandbox.runtime
         self._can_prepare = network != "none" and await can_prepare(self._engine, runtime)
         async with self._pool.open():
@@ -111,7 +111,7 @@ class WarmPool:
         """
         with invalid_request():
             plan = check_request(request)
-            self._check_alike(plan, request)
+            self._check_template(plan, request)
         await check_source(plan.source)
         warn_of_dropped_env(plan.dropped_env)
         async with self._admit():
@@ -121,7 +121,7 @@ class WarmPool:
                     return await run_in_child(self._run, plan, on_log, task_status)
                 finally:
                     self._under_way.remove(scope)
-        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool was closed before the run was over")
+        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool was closed before the run ended")
 
     async def _run(self, plan: RunPlan, on_log: LogCallback | None, task_status: StartedStatus) -> RunResult:
         warm = await self._pool.take()
@@ -130,7 +130,7 @@ class WarmPool:
         try:
             # From here on the run owns the connections: if the pool closes, only one task may close them.
             async with warm.streams.pop_all():
-                warm.preparation.timings = Timings()  # The time to make it ready is not the run's.
+                warm.preparation.timings = Timings()  # The preparation's times do not belong to the run.
                 opening = dispatch_script(
                     _command(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
                 )
@@ -160,9 +160,9 @@ class WarmPool:
     async def _seed(self, warm: WarmContainer, plan: RunPlan, source: str) -> None:
         """Copy the folder into the running container.
 
-        By the archive endpoint, as a cold run does, and not through the gate's stdin by ``tar x``, which takes 5 ms
-        in place of 50: that needs a tar in the image, and files would belong to the image's user. The endpoint's races
-        with a running container (CVE-2018-15664) need a process that moves folders meanwhile; none but the gate runs.
+        This uses the archive endpoint, as a cold run does. ``tar x`` through the gate's stdin takes 5 ms instead of 50,
+        but needs tar in the image, and the files would belong to the image's user. The endpoint's races with a running
+        container (CVE-2018-15664) need a process that moves folders meanwhile, and only the gate is running.
         """
         with warm.preparation.phase("seed"):
             await seed(
@@ -174,7 +174,7 @@ class WarmPool:
                 user=warm.config.user,
             )
 
-    def _check_alike(self, plan: RunPlan, request: RunRequest) -> None:
+    def _check_template(self, plan: RunPlan, request: RunRequest) -> None:
         template = self._template
         for field, given, expected in (
             ("image", plan.image, template.image),
@@ -184,7 +184,7 @@ class WarmPool:
             ("platform", plan.platform, template.platform),
         ):
             if given != expected:
-                raise RuleViolation(field, getattr(request, field), "differs from the pool's template")
+                raise RuleViolation(field, getattr(request, field), "differs from the warm pool's template")
 
     async def _make(self) -> WarmContainer:
         nonce = secrets.token_hex(16)
@@ -218,7 +218,7 @@ class WarmPool:
 
         is_ready = False
         try:
-            # Not from a block of prepared networks: the block may end before the pool, and would wait for it.
+            # Not from a block of prepared networks: that block may end before the pool, and would then wait for it.
             if pause_container is not None:
                 allocation = allocation_of(pause_container)
             else:
@@ -253,7 +253,7 @@ async def _wait_at_gate(attached: AttachedStream, nonce: str, container_id: str)
                 if said == expected:
                     return
     shown = said[:500].decode(errors="replace")
-    raise _shell_error(f"what should be one says {shown!r}", container_id)
+    raise _shell_error(f"the gate script printed {shown!r} instead of its nonce", container_id)
 
 
 @contextmanager
@@ -276,7 +276,7 @@ def _shell_error(why: str, container_id: str) -> LightRunnerError:
 
 
 def _is_waiting(warm: WarmContainer) -> bool:
-    # Readable means ended: the container, or its pause container, whose end takes the network with it.
+    # A readable stream means that the container has ended, or its pause container, and with it the network.
     return not any(stream.is_readable() for stream in warm.watched)
 
 
@@ -285,5 +285,7 @@ def _command(plan: RunPlan, config: ContainerConfig) -> list[str]:
         return ["sh", "-c", plan.entrypoint]
     command = [*(config.entrypoint or []), *(config.cmd or [])]
     if not command:
-        raise LightRunnerError(LightRunnerErrorCode.CONTAINER_START_FAILED, "the image has no command of its own")
+        raise LightRunnerError(
+            LightRunnerErrorCode.CONTAINER_START_FAILED, "the image has no command; give the request an entrypoint"
+        )
     return command

@@ -1,16 +1,16 @@
 """Run one piece of untrusted code in one disposable container, on trio.
 
 runner.py      DockerRunner                   sync.py        run_sync
-requests.py    values in                      results.py     values out          errors.py  LightRunnerError
-plan.py        a request, checked (pure)
+requests.py    the caller's values            results.py     the results         errors.py  LightRunnerError
+plan.py        checks a request (pure)
 runs/          one run, from its checked request to its removal: start reading here
 files/         host folder -> container, container -> host folder
-images/        images pulled, setup steps baked into cached images
+images/        pull images, build setup steps into cache images
 init/          the static program that runs as process 1 in containers, and its installation on a daemon
 networks/      the isolated bridge, prepared network namespaces
-warm/          containers that wait for their run
+warm/          started containers, each waiting for one run
 detached/      runs that outlive their process, state files, orphans
-pool.py        single-use things kept ready: for networks/ and warm/
+pool.py        a pool of single-use items, for networks/ and warm/
 resources.py   create and remove on the daemon
 nurseries.py   child tasks, their exceptions, Ctrl-C
 doctor/        check a daemon and this host, and say what to do; public as `lightrunner.doctor`

@@ -11,7 +11,7 @@ from typing import Any
 from lightrunner import ExtractSpec, RunnerOptions, RunRequest
 from lightrunner.engine import wire
 from lightrunner.plan import RunPlan, check_options, check_request
-from lightrunner.rules.limits import DROPPED_CAPABILITIES, PIDS_LIMIT
+from lightrunner.rules.limits import DEFAULT_PIDS, DROPPED_CAPABILITIES
 from lightrunner.runs.container import container_spec
 
 
@@ -66,7 +66,7 @@ class Job:
             "--memory=512m",
             "--memory-swap=512m",
             "--cpus=1",
-            f"--pids-limit={PIDS_LIMIT}",
+            f"--pids-limit={DEFAULT_PIDS}",
             "--security-opt=no-new-privileges",
             *(f"--cap-drop={name}" for name in DROPPED_CAPABILITIES),
             "--no-healthcheck",

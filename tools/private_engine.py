@@ -112,6 +112,8 @@ class PrivateEngine:
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=FOLDERS))
         self._lock = _lock(self._folder)
         self._config = {**self._setup.config, **(config or {})}
+        if "userns-remap" in self._config:
+            self._folder.chmod(0o711)  # The users that the engine maps to have to get through.
         self._extra_args = extra_args
         self._unshare: subprocess.Popen[bytes] | None = None
         self._namespaces: set[str] = set()

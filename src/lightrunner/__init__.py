@@ -2,7 +2,7 @@
 
 runner.py      DockerRunner                   sync.py        run_sync
 requests.py    the caller's values            results.py     the results         errors.py  LightRunnerError
-plan.py        checks a request (pure)
+plan.py        checks a request (pure)        keywords.py    the options as keywords
 runs/          one run, from its checked request to its removal: start reading here
 files/         host folder -> container, container -> host folder
 images/        pull images, build setup steps into cache images

@@ -3,22 +3,26 @@
 `check_request` returns a `RunPlan` and `check_options` a `Sandbox`. Both raise `RuleViolation` and nothing else.
 """
 
+import errno
 import json
 import os
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import trio
 
 from .requests import ExtractSpec, RunnerOptions, RunRequest
 from .results import ExtractResult
-from .rules import names, sizes
+from .rules import identity, names, sizes, walls
 from .rules.dockerfile import check_platform, check_steps
+from .rules.limits import MAX_PROFILE_BYTES
 from .rules.members import check_ignore
 from .rules.names import ImageReference
 from .rules.sizes import GpuRequest
 from .rules.violation import RuleViolation
+from .rules.walls import Ulimit, UserNamespace
 
 
 class Sandbox(NamedTuple):
@@ -29,6 +33,13 @@ class Sandbox(NamedTuple):
     runtime: str
     gpus: GpuRequest | None
     no_new_privileges: bool
+    pids: int
+    read_only: bool
+    tmpfs: dict[str, str]
+    ulimits: tuple[Ulimit, ...]
+    seccomp: str | None
+    userns: UserNamespace | None
+    disk_bytes: int | None
     max_extract_bytes: int
     build_timeout: float
 
@@ -59,6 +70,15 @@ class RunPlan(NamedTuple):
     workdir: str
     extracts: tuple[ExtractPlan, ...]
     capture_output: bool
+    user: str | None
+    hostname: str | None
+    extra_hosts: list[str]
+    labels: dict[str, str]
+
+    @property
+    def names_hosts(self) -> bool:
+        """Whether the run has a hostname or hosts of its own: the daemon refuses both in a network that it joins."""
+        return self.hostname is not None or bool(self.extra_hosts)
 
 
 def check_options(options: RunnerOptions) -> Sandbox:
@@ -67,12 +87,22 @@ def check_options(options: RunnerOptions) -> Sandbox:
     _check_tls(options.tls)
     if limit is not None and not isinstance(limit, trio.CapacityLimiter) and not _is_count(limit):
         raise RuleViolation("max_concurrent", limit, "not an int of at least 1, nor a trio.CapacityLimiter")
+    memory_bytes = sizes.parse_memory("memory", options.memory)
+    if options.read_only is True and options.disk is not None:
+        raise RuleViolation("disk", options.disk, "limits the file system that read_only makes read-only")
     return Sandbox(
-        memory_bytes=sizes.parse_memory("memory", options.memory),
+        memory_bytes=memory_bytes,
         nano_cpus=sizes.parse_cpus("cpus", options.cpus),
         runtime=names.check_runtime("runtime", options.runtime),
         gpus=None if options.gpus is None else sizes.parse_gpus("gpus", options.gpus),
         no_new_privileges=_flag("no_new_privileges", options.no_new_privileges),
+        pids=walls.parse_pids("pids", options.pids),
+        read_only=_flag("read_only", options.read_only),
+        tmpfs=walls.parse_tmpfs("tmpfs", options.tmpfs, memory_bytes // 2),
+        ulimits=walls.parse_ulimits("ulimits", options.ulimits),
+        seccomp=None if options.seccomp is None else walls.parse_seccomp("seccomp", options.seccomp, _read_profile),
+        userns=walls.parse_userns("userns", options.userns),
+        disk_bytes=None if options.disk is None else sizes.parse_size("disk", options.disk),
         max_extract_bytes=sizes.parse_byte_limit("max_extract_bytes", options.max_extract_bytes),
         build_timeout=sizes.parse_timeout("build_timeout", options.build_timeout),
     )
@@ -97,7 +127,18 @@ def check_request(request: RunRequest) -> RunPlan:
         workdir=workdir,
         extracts=plan_extracts(request.extract, workdir),
         capture_output=_flag("capture_output", request.capture_output),
+        user=None if request.user is None else identity.parse_user("user", request.user),
+        hostname=None if request.hostname is None else identity.parse_hostname("hostname", request.hostname),
+        extra_hosts=identity.parse_extra_hosts("extra_hosts", request.extra_hosts),
+        labels=identity.parse_labels("labels", request.labels),
     )
+
+
+def check_mounts(plan: RunPlan, sandbox: Sandbox) -> None:
+    """A request and a runner's options may mount two things at one place."""
+    if plan.workdir in sandbox.tmpfs:
+        reason = "is a tmpfs of the runner, and what is copied to a tmpfs before the start is lost"
+        raise RuleViolation("workdir", plan.workdir, reason)
 
 
 def check_detachable(request: RunRequest) -> None:
@@ -149,6 +190,13 @@ def _is_count(value: object) -> bool:
 def _check_tls(value: object) -> None:
     if value is not None and not isinstance(value, ssl.SSLContext):
         raise RuleViolation("tls", value, "not an ssl.SSLContext")
+
+
+def _read_profile(path: str) -> str:
+    if not Path(path).is_file():  # A pipe would block.
+        raise OSError(errno.ENOENT, "no such file")
+    with Path(path).open("rb") as file:
+        return file.read(MAX_PROFILE_BYTES + 1).decode()
 
 
 def _flag(field: str, value: object) -> bool:

@@ -3,7 +3,7 @@
 import os
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import trio
@@ -14,6 +14,7 @@ from .rules.limits import (
     DEFAULT_CPUS,
     DEFAULT_MAX_EXTRACT_BYTES,
     DEFAULT_MEMORY,
+    DEFAULT_PIDS,
     DEFAULT_RUNTIME,
     DEFAULT_TIMEOUT,
     DEFAULT_WORKDIR,
@@ -52,6 +53,10 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         extract: what to copy out after exit code 0.
         capture_output: keep stdout and stderr in the result, up to 8 MiB each.
         platform: the image's platform, such as ``linux/arm64``; None: the daemon's.
+        user: ``user`` or ``user:group``, each a name or a number, in place of the image's.
+        hostname: the container's; None: the daemon takes the container's id.
+        extra_hosts: more names and their addresses, for ``/etc/hosts``; ``host-gateway`` is the daemon's host.
+        labels: labels for the container and its volume. Those that begin with ``light-runner.`` are refused.
     """
 
     image: str
@@ -67,6 +72,10 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     extract: Sequence[ExtractSpec] = ()
     capture_output: bool = False
     platform: str | None = None
+    user: str | None = None
+    hostname: str | None = None
+    extra_hosts: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +88,20 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
             uses its default.
         gpus: ``"all"``, a count, or a list as ``docker run --gpus`` takes it: ``"device=0,1"``. None: no GPU.
         no_new_privileges: block privilege escalation by setuid programs.
+        pids: how many processes and threads a run may have.
+        read_only: make the image's file system read-only. The workdir and a tmpfs at ``/tmp`` stay writable.
+        tmpfs: more folders in memory, which counts towards `memory`: a size (``"64m"``, bytes) for each path, or
+            options as ``docker run --tmpfs`` takes them: ``"size=64m,mode=1777,exec"``. Without a size it is half of
+            `memory`, as Linux takes half of the machine's. ``noexec,nosuid,nodev`` hold unless ``exec`` is given.
+        ulimits: limits of each process by their names in ``docker run --ulimit``, one number or the soft and the hard
+            one: ``{"nofile": 1024, "cpu": (10, 20)}``; -1 is none.
+        seccomp: a seccomp profile in place of the daemon's: a file's path, its JSON, or what that says. What would
+            allow every system call is refused.
+        userns: ``"remap"``: runs fail unless the daemon maps its containers' users to unprivileged ones
+            (``userns-remap``, or rootless); ``"host"``: they are not mapped even if it does; None: as it does.
+        disk: how much a run may write to its file system, the workdir included: ``"1g"`` or bytes. The workdir is
+            then no volume. Only where the daemon's storage has quotas (overlay2 on xfs that is mounted with
+            ``pquota``, btrfs, zfs); elsewhere runs fail. Volumes that the image declares are not limited.
         max_extract_bytes: limit of one `ExtractSpec`'s archive, in bytes.
         max_concurrent: how many runs at once: an int, or a limiter to share; further runs wait. None: no limit.
         build_timeout: seconds for building the setup steps, pulls excluded; None: no limit.
@@ -94,6 +117,13 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str = DEFAULT_RUNTIME
     gpus: str | int | None = None
     no_new_privileges: bool = True
+    pids: int = DEFAULT_PIDS
+    read_only: bool = False
+    tmpfs: Mapping[str, str | int] = msgspec.field(default_factory=dict[str, str | int])
+    ulimits: Mapping[str, int | tuple[int, int]] = msgspec.field(default_factory=dict[str, int | tuple[int, int]])
+    seccomp: str | os.PathLike[str] | Mapping[str, Any] | None = None
+    userns: Literal["host", "remap"] | None = None
+    disk: str | int | None = None
     max_extract_bytes: int = DEFAULT_MAX_EXTRACT_BYTES
     max_concurrent: int | trio.CapacityLimiter | None = None
     build_timeout: float | None = DEFAULT_BUILD_TIMEOUT

@@ -1,6 +1,5 @@
 """`DockerRunner`: the entry point, which delegates to the packages below it."""
 
-import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,26 +11,18 @@ from .detached.attach import attach
 from .detached.detach import detach
 from .detached.reap import reap, reap_age, reap_volumes, reconcile_states
 from .detached.state import RunState, list_states
-from .engine import Connect, EngineClient, EngineError
+from .engine import EngineClient, EngineError
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
 from .images.cache import cleanup_cache, list_cache
 from .images.steps import ensure_run_image
+from .keywords import keywords_of
 from .networks.allocation import Networks
 from .nurseries import run_in_child
-from .plan import check_detachable, check_options, check_request
+from .plan import RunPlan, check_detachable, check_mounts, check_options, check_request
 from .pool import PoolSize
 from .requests import RunnerOptions, RunRequest
 from .results import CacheCleanup, CacheImage, LogCallback, ProgressCallback, ReapResult, RunResult
-from .rules.limits import (
-    CLOSE_TIMEOUT,
-    DEFAULT_BUILD_TIMEOUT,
-    DEFAULT_CACHE_AGE,
-    DEFAULT_CPUS,
-    DEFAULT_IDLE_TIME,
-    DEFAULT_MAX_EXTRACT_BYTES,
-    DEFAULT_MEMORY,
-    DEFAULT_RUNTIME,
-)
+from .rules.limits import CLOSE_TIMEOUT, DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
 from .rules.names import check_network
 from .rules.sizes import parse_age, parse_count, parse_timeout
 from .rules.violation import RuleViolation
@@ -52,34 +43,9 @@ class DockerRunner:
         LightRunnerError: INVALID_REQUEST: an option breaks a rule.
     """
 
-    def __init__(
-        self,
-        *,
-        memory: str | int = DEFAULT_MEMORY,
-        cpus: float | str = DEFAULT_CPUS,
-        runtime: str = DEFAULT_RUNTIME,
-        gpus: str | int | None = None,
-        no_new_privileges: bool = True,
-        max_extract_bytes: int = DEFAULT_MAX_EXTRACT_BYTES,
-        max_concurrent: int | trio.CapacityLimiter | None = None,
-        build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
-        host: str | None = None,
-        tls: ssl.SSLContext | None = None,
-        connect: Connect | None = None,
-    ) -> None:
-        self.options = RunnerOptions(
-            memory=memory,
-            cpus=cpus,
-            runtime=runtime,
-            gpus=gpus,
-            no_new_privileges=no_new_privileges,
-            max_extract_bytes=max_extract_bytes,
-            max_concurrent=max_concurrent,
-            build_timeout=build_timeout,
-            host=host,
-            tls=tls,
-            connect=connect,
-        )
+    @keywords_of(RunnerOptions)
+    def __init__(self, options: RunnerOptions) -> None:
+        self.options = options
         with invalid_request():
             self._sandbox = check_options(self.options)
             self._engine = EngineClient(self.options.host, tls=self.options.tls, connect=self.options.connect)
@@ -150,7 +116,7 @@ class DockerRunner:
         """
         self._check_open()
         with invalid_request():
-            plan = check_request(request)
+            plan = self._check(request)
         warn_of_dropped_env(plan.dropped_env)
         lifecycle = Run(self._engine, self._networks, plan, self._sandbox, on_log=on_log, on_progress=on_progress)
         async with self._admitted():
@@ -168,7 +134,7 @@ class DockerRunner:
         """
         self._check_open()
         with invalid_request():
-            plan = check_request(request)
+            plan = self._check(request)
             check_detachable(request)
         warn_of_dropped_env(plan.dropped_env)
         preparation = Preparation(
@@ -247,9 +213,10 @@ class DockerRunner:
     ) -> AsyncGenerator[WarmPool]:
         """Keep started containers ready, each for one run: ``async with runner.warm(template) as pool``.
 
-        The containers have the template's image, setup steps, network, workdir and platform, and this runner's limits
-        and runtime. Other fields of the template are ignored. `WarmPool.run` runs a request in one of them and then
-        discards it. The end of the block waits for runs in progress and removes every container.
+        The containers have the template's image, setup steps, network, workdir, platform, user, hostname, extra hosts
+        and labels, and this runner's limits, walls and runtime. Other fields of the template are ignored.
+        `WarmPool.run` runs a request in one of them and then discards it. The end of the block waits for runs in
+        progress and removes every container.
 
         Args:
             template: the request that the containers are created for.
@@ -263,7 +230,7 @@ class DockerRunner:
         """
         self._check_open()
         with invalid_request():
-            plan = check_request(template)
+            plan = self._check(template)
             pool_size = PoolSize(
                 parse_count("size", size),
                 parse_count("max_size", size if max_size is None else max_size),
@@ -305,7 +272,7 @@ class DockerRunner:
         """
         self._check_open()
         with invalid_request():
-            plan = check_request(request)
+            plan = self._check(request)
         return (await ensure_run_image(self._engine, plan, self._sandbox.build_timeout, on_progress))[0]
 
     async def list_cache(self) -> Sequence[CacheImage]:
@@ -362,6 +329,11 @@ class DockerRunner:
             yield
         finally:
             self._limiter.release_on_behalf_of(borrower)
+
+    def _check(self, request: RunRequest) -> RunPlan:
+        plan = check_request(request)
+        check_mounts(plan, self._sandbox)
+        return plan
 
     def _check_open(self) -> None:
         if not self._open:

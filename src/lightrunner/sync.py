@@ -3,23 +3,25 @@
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import trio
 
+from .keywords import keywords_of
 from .nurseries import open_bare_nursery
-from .requests import RunRequest
+from .requests import RunnerOptions, RunRequest
 from .results import LogCallback, ProgressCallback, RunResult
 from .runner import DockerRunner
 
 
-def run_sync(
-    request: RunRequest,
-    *,
-    on_log: LogCallback | None = None,
-    on_progress: ProgressCallback | None = None,
-    **options: Any,
-) -> RunResult:
+class SyncOptions(RunnerOptions, frozen=True, kw_only=True):
+    """The keywords of `run_sync`: the runner's, and those of its `run`."""
+
+    on_log: LogCallback | None = None
+    on_progress: ProgressCallback | None = None
+
+
+@keywords_of(SyncOptions)
+def run_sync(request: RunRequest, options: SyncOptions) -> RunResult:
     """Run one request with a new runner in a new event loop.
 
     Ctrl-C, and SIGTERM unless the program handles it, kill and remove the container, and then raise KeyboardInterrupt
@@ -27,9 +29,7 @@ def run_sync(
 
     Args:
         request: what to run.
-        on_log: as for `DockerRunner.run`.
-        on_progress: as for `DockerRunner.run`.
-        options: the keywords of `DockerRunner`.
+        options: the keywords of `DockerRunner`, and `on_log` and `on_progress` of its `run`.
 
     Returns:
         The result.
@@ -40,8 +40,8 @@ def run_sync(
     """
 
     async def main() -> RunResult:
-        async with DockerRunner(**options) as runner:
-            return await runner.run(request, on_log=on_log, on_progress=on_progress)
+        async with DockerRunner(**{name: getattr(options, name) for name in RunnerOptions.__struct_fields__}) as runner:
+            return await runner.run(request, on_log=options.on_log, on_progress=options.on_progress)
 
     return trio.run(_until_sigterm, main)
 

@@ -115,6 +115,57 @@ def test_a_request_with_everything() -> None:
     }
 
 
+def test_walls_that_were_moved() -> None:
+    options = RunnerOptions(
+        pids=7,
+        read_only=True,
+        tmpfs={"/scratch": "1m"},
+        ulimits={"nofile": (10, -1), "core": 0},
+        seccomp={"defaultAction": "SCMP_ACT_ERRNO"},
+        userns="host",
+    )
+    body = body_of(RunRequest(image="busybox"), options)
+    host = body["HostConfig"]
+    assert host["PidsLimit"] == 7
+    assert host["ReadonlyRootfs"] is True
+    assert host["Tmpfs"] == {"/tmp": f"size={256 * 2**20}", "/scratch": f"size={2**20}"}  # noqa: S108  # the container's
+    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 10, "Hard": -1}, {"Name": "core", "Soft": 0, "Hard": 0}]
+    assert host["SecurityOpt"] == ["no-new-privileges", 'seccomp={"defaultAction":"SCMP_ACT_ERRNO"}']
+    assert host["UsernsMode"] == "host"
+
+
+def test_a_limit_of_the_disk_is_one_of_the_workdir_too() -> None:
+    host = body_of(RunRequest(image="busybox"), RunnerOptions(disk="1m"))["HostConfig"]
+    assert host["StorageOpt"] == {"size": "1048576"}
+    assert "Mounts" not in host
+
+
+@pytest.mark.parametrize(
+    ("options", "workdir", "tmpfs"),
+    [
+        (RunnerOptions(read_only=True, tmpfs={"/tmp": "1k"}), "/app", {"/tmp": "size=1024"}),  # noqa: S108  # as above
+        (RunnerOptions(read_only=True), "/tmp", None),  # noqa: S108  # as above
+        (RunnerOptions(tmpfs={"/a": 1}), "/app", {"/a": "size=1"}),
+        (RunnerOptions(userns="remap"), "/app", None),
+    ],
+)
+def test_folders_in_memory(options: RunnerOptions, workdir: str, tmpfs: dict[str, str] | None) -> None:
+    host = body_of(RunRequest(image="busybox", workdir=workdir), options)["HostConfig"]
+    assert host.get("Tmpfs") == tmpfs
+    assert "UsernsMode" not in host  # To demand it is ours.
+
+
+def test_what_a_run_is() -> None:
+    request = RunRequest(
+        image="busybox", user="1:2", hostname="job", extra_hosts={"db": "::1"}, labels={"tenant": "7", "a": ""}
+    )
+    body = body_of(request, owner="me")
+    owned = {"tenant": "7", "a": "", "light-runner.run-id": ID, "light-runner.owner": "me"}
+    assert (body["User"], body["Hostname"], body["Labels"]) == ("1:2", "job", owned)
+    assert body["HostConfig"]["ExtraHosts"] == ["db:::1"]
+    assert body["HostConfig"]["Mounts"][0]["VolumeOptions"]["Labels"] == owned
+
+
 def test_the_image_to_run_may_be_another_than_the_requests() -> None:
     plan = check_request(RunRequest(image="busybox"))
     spec = container_spec(plan, check_options(RunnerOptions()), image="cached:1", run_id=ID, network_mode="none")

@@ -40,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
 TOP = {"runner", "sync"}
 """Modules on top of the packages."""
 
-SHARED = {"errors", "nurseries", "plan", "pool", "requests", "resources", "results"}
+SHARED = {"errors", "keywords", "nurseries", "plan", "pool", "requests", "resources", "results"}
 """Modules that every package but `engine` and `rules` may import, as it may import these two and `host`."""
 
 DEPENDENCIES = {"httpx", "trio", "msgspec"}

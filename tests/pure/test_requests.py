@@ -10,10 +10,11 @@ import trio
 from hypothesis import given
 
 from lightrunner import ExtractResult, ExtractSpec, RunnerOptions, RunRequest
-from lightrunner.plan import check_detachable, check_options, check_request
+from lightrunner.plan import check_detachable, check_mounts, check_options, check_request
 from lightrunner.rules.limits import GIB, MIB
 from lightrunner.rules.sizes import GpuRequest
 from lightrunner.rules.violation import RuleViolation
+from lightrunner.rules.walls import Ulimit
 
 from .strategies import any_text, any_values, json_values
 from .violations import violation
@@ -44,12 +45,18 @@ def test_a_request_with_everything() -> None:
             extract=[extract],
             capture_output=True,
             platform="linux/arm64",
+            user="app:1000",
+            hostname="job-7",
+            extra_hosts={"db": "10.0.0.1"},
+            labels={"tenant": "7"},
         )
     )
     assert (plan.image.name, plan.image.tag) == ("python", "3")
     assert (plan.entrypoint, plan.steps, plan.platform) == ("python main.py", ("pip list",), "linux/arm64")
     assert (plan.source, plan.ignore, plan.input) == ("src", ("*.log",), b'{"n":[1,null,"\xc3\xbc"]}')
     assert (plan.timeout, plan.network, plan.workdir) == (math.inf, "none", "/work/dir")
+    assert (plan.user, plan.hostname, plan.names_hosts) == ("app:1000", "job-7", True)
+    assert (plan.extra_hosts, plan.labels) == (["db:10.0.0.1"], {"tenant": "7"})
     assert (plan.env, plan.dropped_env, plan.capture_output) == (["A=b"], ["not-posix"], True)
     assert plan.extracts == ((extract, "/work/dir/out", "/tmp/to", None),)  # noqa: S108 - as above
 
@@ -86,6 +93,10 @@ NESTED.append(NESTED)
         ("extract", "/app/out", "not a list"),
         ("extract", None, "not a list"),
         ("capture_output", 1, "not True or False"),
+        ("user", "", "not a user"),
+        ("hostname", "a b", "not a hostname"),
+        ("extra_hosts", [], "not a mapping"),
+        ("labels", "a=b", "not a mapping"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -196,6 +207,13 @@ def test_the_default_options() -> None:
         "runtime": "runc",
         "gpus": None,
         "no_new_privileges": True,
+        "pids": 100,
+        "read_only": False,
+        "tmpfs": {},
+        "ulimits": (),
+        "seccomp": None,
+        "userns": None,
+        "disk_bytes": None,
         "max_extract_bytes": GIB,
         "build_timeout": 600.0,
     }
@@ -208,6 +226,12 @@ def test_options_with_everything() -> None:
         runtime="runsc",
         gpus="device=0",
         no_new_privileges=False,
+        pids=20,
+        tmpfs={"/scratch": ""},
+        ulimits={"core": 0},
+        seccomp='{"defaultAction": "SCMP_ACT_ERRNO"}',
+        userns="remap",
+        disk="1g",
         max_extract_bytes=1,
         max_concurrent=3,
         build_timeout=None,
@@ -218,9 +242,39 @@ def test_options_with_everything() -> None:
         "runtime": "runsc",
         "gpus": GpuRequest(0, ("0",)),
         "no_new_privileges": False,
+        "pids": 20,
+        "read_only": False,
+        "tmpfs": {"/scratch": f"size={GIB // 2}"},
+        "ulimits": (Ulimit("core", 0, 0),),
+        "seccomp": '{"defaultAction":"SCMP_ACT_ERRNO"}',
+        "userns": "remap",
+        "disk_bytes": GIB,
         "max_extract_bytes": 1,
         "build_timeout": math.inf,
     }
+
+
+def test_a_disk_that_is_read_only_has_no_limit() -> None:
+    assert check_options(RunnerOptions(read_only=True)).read_only
+    with violation("disk", "1g", "read-only"):
+        check_options(RunnerOptions(read_only=True, disk="1g"))
+
+
+def test_a_profile_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text('{ "defaultAction": "SCMP_ACT_ERRNO" }')
+    assert check_options(RunnerOptions(seccomp=path)).seccomp == '{"defaultAction":"SCMP_ACT_ERRNO"}'
+    path.write_bytes(b"\xff")
+    with violation("seccomp", path, "not a seccomp profile"):
+        check_options(RunnerOptions(seccomp=path))
+
+
+def test_a_tmpfs_has_no_place_at_the_workdir() -> None:
+    sandbox = check_options(RunnerOptions(tmpfs={"/app": "1m", "/scratch": "1m"}, read_only=True))
+    check_mounts(check_request(RunRequest(image="i", workdir="/work")), sandbox)
+    check_mounts(check_request(RunRequest(image="i", workdir="/tmp")), sandbox)  # noqa: S108  # the container's
+    with violation("workdir", "/app", "is a tmpfs of the runner"):
+        check_mounts(check_request(RunRequest(image="i")), sandbox)
 
 
 @pytest.mark.parametrize("limit", [None, 1, 1000, trio.CapacityLimiter(2)])
@@ -245,6 +299,14 @@ def test_limits_of_concurrency(limit: int | trio.CapacityLimiter | None) -> None
         ("tls", "yes", "not an ssl.SSLContext"),
         ("tls", True, "not an ssl.SSLContext"),
         ("build_timeout", -1, "more than 0"),
+        ("pids", 0, "number of processes"),
+        ("read_only", 1, "not True or False"),
+        ("tmpfs", "/scratch", "not a mapping"),
+        ("ulimits", [], "not a mapping"),
+        ("seccomp", "/", "no such file"),
+        ("seccomp", "/nowhere/profile.json", "no such file"),
+        ("userns", "none", "not 'remap'"),
+        ("disk", "0", "from 1 byte up"),
     ],
 )
 def test_options_that_are_refused(field: str, value: Any, match: str) -> None:

@@ -398,3 +398,35 @@ async def test_a_closed_runner_ends_its_pools(engine_host: str, daemon_clean: Ra
         with pytest.raises(ZeroDivisionError):
             await block(nursery)
         assert not ours(daemon_clean)
+
+
+# --- what is fixed when the container is created ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("user", "app"), ("hostname", "job-7"), ("extra_hosts", {"db": "10.1.2.3"}), ("labels", {"tenant": "7"})],
+)
+async def test_what_a_container_was_created_with_cannot_be_another(
+    runner: DockerRunner, busybox: str, field: str, value: object
+) -> None:
+    script = "echo $(id -u) $(hostname) $(grep -c 10.1.2.3 /etc/hosts)"
+    template = msgspec.structs.replace(shell(busybox, script, network=None), **{field: value})
+    async with runner.warm(template, size=1) as pool:
+        with pytest.raises(LightRunnerError, match=f"{field}=.*: differs from the warm pool's template") as caught:
+            await pool.run(shell(busybox, script, network=None))
+        warm = await pool.run(template)
+    assert caught.value.code == LightRunnerErrorCode.INVALID_REQUEST
+    user, hostname, hosts = (warm.stdout or b"").decode().split()
+    assert (user, hosts) == ("1000" if field == "user" else "0", "1" if field == "extra_hosts" else "0")
+    assert (hostname == "job-7") is (field == "hostname")
+
+
+async def test_walls_stand_around_warm_containers_too(
+    make_runner: MakeRunner, image_variant: ImageVariant, tmp_path: Path
+) -> None:
+    lay_out(tmp_path, {"seeded": b"seeded\n"})
+    script = "cat seeded; echo x >new; touch /etc/new 2>/dev/null || echo read-only; ulimit -n"
+    request = shell(image_variant("as-app", "USER app"), script, dir=tmp_path)
+    async with make_runner(read_only=True, ulimits={"nofile": 77}) as runner, runner.warm(request, size=1) as pool:
+        assert (await pool.run(request)).stdout == b"seeded\nread-only\n77\n"

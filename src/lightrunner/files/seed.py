@@ -65,7 +65,7 @@ async def seed(
     """
     rules = IgnoreRules(ignore)
     with mapped_errors(LightRunnerErrorCode.SEED_FAILED, "put_container_archive", container_id=container_id):
-        if user.partition(":")[0] in _ROOT_USERS:
+        if is_root(user):
             if source is not None:
                 # The archive has no entry for the workdir itself, so the image's workdir keeps its mode.
                 await _put(engine, container_id, workdir, tar_chunks(source, rules))
@@ -83,6 +83,11 @@ async def seed(
                 raise
             path = PurePosixPath(link)
             await _put(engine, container_id, str(path.parent), tar_chunks(source, rules, folder=path.name))
+
+
+def is_root(user: str) -> bool:
+    """Whether a container's user, as in its configuration, is root."""
+    return user.partition(":")[0] in _ROOT_USERS
 
 
 async def link_target(engine: EngineClient, container_id: str, path: str) -> str:

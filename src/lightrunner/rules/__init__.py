@@ -6,6 +6,8 @@ No module here imports anything of lightrunner outside this package.
     limits.py      every default, limit, label and name, with its reason and source
     names.py       check image references, environments, networks, runtimes, container and host paths
     sizes.py       parse memory, cpus, gpus and time-outs
+    walls.py       check process limits, tmpfs, ulimits, seccomp profiles, user namespaces
+    identity.py    check a run's user, hostname, hosts and labels
     dockerfile.py  setup steps -> Dockerfile and cache tag
     members.py     which files enter and leave a container by tar, and with which names and modes
     tarheader.py   encode a tar header

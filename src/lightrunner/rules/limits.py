@@ -16,6 +16,9 @@ NAME_PREFIX = "light-runner-"
 LABEL_RUN_ID = "light-runner.run-id"
 """On every container and volume of a run. The value is the run's id."""
 
+LABEL_PREFIX = "light-runner."
+"""The labels that are lightrunner's own begin with it. A request cannot set them."""
+
 LABEL_KIND = "light-runner.kind"
 """On objects that outlive a run: the isolated network (``network``) and cache images (``cache``)."""
 
@@ -69,7 +72,7 @@ DETACHED_LOG_OPTIONS = {"max-size": "16m", "max-file": "2"}
 
 # --- the sandbox: always on ---------------------------------------------------------------------------------------
 
-PIDS_LIMIT = 100
+DEFAULT_PIDS = 100
 """A limit against fork bombs; light-runner's figure."""
 
 DROPPED_CAPABILITIES = ("NET_RAW", "MKNOD", "SYS_CHROOT", "SETPCAP", "SETFCAP", "AUDIT_WRITE")
@@ -164,6 +167,21 @@ KILL_TIMEOUT = 30.0
 
 STOP_GRACE = 10.0
 """``docker stop``'s default."""
+
+# --- what a request may add to its container ----------------------------------------------------------------------
+
+MAX_PIDS = 2**22
+"""Linux' PID_MAX_LIMIT on 64 bits."""
+
+SECRETS_FOLDER = "/run/secrets"
+"""Where a container finds its secrets: Docker's own place for them."""
+
+MAX_SECRETS_BYTES = 256 * KIB
+"""All secrets of one run together. Keys and certificates have a few KiB, and the shell that writes them reads the pipe
+byte by byte."""
+
+MAX_PROFILE_BYTES = MIB
+"""A seccomp profile. Docker's default has 12 KiB."""
 
 # --- what a seed skips --------------------------------------------------------------------------------------------
 

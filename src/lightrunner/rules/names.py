@@ -104,12 +104,17 @@ def check_runtime(field: str, value: object) -> str:
 
 def parse_workdir(field: str, value: object) -> str:
     """Normalise an absolute container path other than ``/`` and without ``..``."""
+    return parse_mount_point(field, value, "the root cannot be the workdir, where a volume is mounted")
+
+
+def parse_mount_point(field: str, value: object, root: str) -> str:
+    """As `parse_workdir`. `root` is the reason why it cannot be ``/``."""
     text = check_text(field, value)
     if not text.startswith("/"):
         raise RuleViolation(field, value, "not an absolute path")
     path = _container_path(field, value, text)
     if path == "/":
-        raise RuleViolation(field, value, "the root cannot be the workdir, where a volume is mounted")
+        raise RuleViolation(field, value, root)
     return path
 
 

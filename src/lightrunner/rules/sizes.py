@@ -35,6 +35,11 @@ class GpuRequest(NamedTuple):
 
 def parse_memory(field: str, value: object) -> int:
     """Return bytes from ``"512m"``, ``"1.5 GiB"`` (binary units, as in Docker) or an int of bytes."""
+    return parse_size(field, value, MIN_MEMORY_BYTES, f"below the engine's minimum of {MIN_MEMORY_BYTES} bytes (6m)")
+
+
+def parse_size(field: str, value: object, minimum: int = 1, too_small: str = "not a size from 1 byte up") -> int:
+    """Return bytes, written as for `parse_memory`. `too_small` is the reason to refuse less than the minimum."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise RuleViolation(field, value, "not a size: an int of bytes, or a str such as '512m'")
     if isinstance(value, int):
@@ -46,8 +51,8 @@ def parse_memory(field: str, value: object) -> int:
         factor = 1024 ** _POWERS[match["unit"].lower()]
         whole, _, fraction = match["number"].partition(".")
         size = int(whole) * factor + int(fraction or 0) * factor // 10 ** len(fraction)
-    if size < MIN_MEMORY_BYTES:
-        raise RuleViolation(field, value, f"below the engine's minimum of {MIN_MEMORY_BYTES} bytes (6m)")
+    if size < minimum:
+        raise RuleViolation(field, value, too_small)
     if size > MAX_MEMORY_BYTES:
         raise RuleViolation(field, value, "above the engine's maximum of 2**63 - 1 bytes")
     return size

@@ -1,6 +1,6 @@
 """One run, from its checked request to its removal.
 
 Start reading in run.py, which has a cold run from top to bottom. prepare.py creates and seeds the container
-(container.py builds the body of the create call), supervise.py watches it until it exits, output.py delivers its
-output, and handle.py has `Execution`, the handle that callers hold.
+(container.py builds the body of the create call, demands.py asks the daemon what it can do), supervise.py watches it
+until it exits, output.py delivers its output, and handle.py has `Execution`, the handle that callers hold.
 """

@@ -13,6 +13,8 @@ from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.rules import limits
 from lightrunner.rules.sizes import GpuRequest
 
+_TMP = "/tmp"  # noqa: S108  # a path in the container
+
 
 def container_spec(
     plan: RunPlan,
@@ -39,7 +41,7 @@ def container_spec(
         state_dir: a detached run's state folder; None: the run is not detached.
         mount_at: the mount point of the run's volume; empty: the workdir; None: no volume.
     """
-    labels = {limits.LABEL_RUN_ID: run_id}
+    labels = {**plan.labels, limits.LABEL_RUN_ID: run_id}
     if owner:
         labels[limits.LABEL_OWNER] = owner
     volume_labels = dict(labels)
@@ -55,6 +57,8 @@ def container_spec(
         target=mount_at or plan.workdir,
         volume_options=wire.VolumeOptions(labels=volume_labels),
     )
+    # A volume would be outside of the limit of the container's disk.
+    has_volume = mount_at is not None and sandbox.disk_bytes is None
     shell = plan.entrypoint is not None
     has_input = plan.input is not None
     return wire.ContainerCreateRequest(
@@ -62,6 +66,8 @@ def container_spec(
         entrypoint=["sh", "-c", plan.entrypoint] if plan.entrypoint is not None else UNSET,
         cmd=[] if shell else UNSET,
         env=plan.env,
+        user=plan.user or "",
+        hostname=plan.hostname or "",
         working_dir=plan.workdir,
         labels=labels,
         open_stdin=has_input,
@@ -72,13 +78,19 @@ def container_spec(
         # Nothing reads a disposable container's health, and a probe is one more process in the sandbox.
         healthcheck=wire.Healthcheck(test=["NONE"]),
         host_config=wire.HostConfig(
-            mounts=[] if mount_at is None else [volume],
+            mounts=[volume] if has_volume else [],
             memory=sandbox.memory_bytes,
             memory_swap=sandbox.memory_bytes,  # Unset, the container could swap as much again.
             nano_cpus=sandbox.nano_cpus,
-            pids_limit=limits.PIDS_LIMIT,
+            pids_limit=sandbox.pids,
             cap_drop=list(limits.DROPPED_CAPABILITIES),
-            security_opt=["no-new-privileges"] if sandbox.no_new_privileges else [],
+            security_opt=_security_options(sandbox),
+            readonly_rootfs=sandbox.read_only,
+            tmpfs=_tmpfs(plan, sandbox),
+            ulimits=[wire.Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard) for limit in sandbox.ulimits],
+            userns_mode="host" if sandbox.userns == "host" else "",
+            storage_opt={} if sandbox.disk_bytes is None else {"size": str(sandbox.disk_bytes)},
+            extra_hosts=plan.extra_hosts,
             network_mode=network_mode,
             runtime="" if sandbox.runtime == limits.DEFAULT_RUNTIME else sandbox.runtime,
             device_requests=[] if sandbox.gpus is None else [_device_request(sandbox.gpus)],
@@ -88,6 +100,17 @@ def container_spec(
             else wire.LogConfig(type="none"),
         ),
     )
+
+
+def _security_options(sandbox: Sandbox) -> list[str]:
+    options = ["no-new-privileges"] if sandbox.no_new_privileges else []
+    return options if sandbox.seccomp is None else [*options, f"seccomp={sandbox.seccomp}"]
+
+
+def _tmpfs(plan: RunPlan, sandbox: Sandbox) -> dict[str, str]:
+    if sandbox.read_only and plan.workdir != _TMP:
+        return {_TMP: f"size={sandbox.memory_bytes // 2}", **sandbox.tmpfs}
+    return sandbox.tmpfs
 
 
 def _device_request(gpus: GpuRequest) -> wire.DeviceRequest:

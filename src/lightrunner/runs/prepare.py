@@ -12,7 +12,7 @@ import trio
 from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
 from lightrunner.engine.wire import ContainerConfig
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
-from lightrunner.files.seed import check_source, link_target, seed
+from lightrunner.files.seed import check_source, is_root, link_target, seed
 from lightrunner.host.owner import current_owner
 from lightrunner.host.state_dir import state_dir
 from lightrunner.images.steps import ensure_run_image
@@ -25,6 +25,7 @@ from lightrunner.results import ProgressCallback, Timings
 from lightrunner.rules.limits import NAME_PREFIX
 
 from .container import container_spec
+from .demands import check_daemon
 
 T = TypeVar("T")
 
@@ -95,12 +96,12 @@ class Preparation:
         """
         self._first_allocation = allocation
         try:
-            return await use(await self._create_and_seed(image))
+            return await use(await self._make(image))
         except _NetworkGoneError:
             self._network_was_renewed = True
             self._networks.forget_isolated()
             await self.remove()
-            return await use(await self._create_and_seed(image))
+            return await use(await self._make(image))
 
     @property
     def pause_container(self) -> PauseContainer | None:
@@ -158,6 +159,33 @@ class Preparation:
                 raise
             raise _NetworkGoneError from error
 
+    async def _make(self, image: RunImage | None) -> str:
+        """Create and seed a container. Return its id."""
+        await check_daemon(self._engine, self._sandbox)
+        if image is None and self._sandbox.read_only:
+            image = await self.ensure_image()
+        if image is not None and self._sandbox.read_only and not is_root(self._user(image)):
+            return await self._make_read_only(image)
+        return await self._create_and_seed(image)
+
+    async def _make_read_only(self, image: RunImage) -> str:
+        """Seed the volume through a container with a writable root, then replace that with the run's own.
+
+        The workdir of another user than root is seeded through its parent, and the daemon unpacks no archive into a
+        read-only root.
+        """
+        sandbox, self._sandbox = self._sandbox, self._sandbox._replace(read_only=False)
+        try:
+            container_id = await self._create_and_seed(image)
+        finally:
+            self._sandbox = sandbox
+        with self.phase("create"), mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "container_delete"):
+            await self._engine.container_delete(container_id, force=True, volumes=True)
+        return await self._create(image.reference)
+
+    def _user(self, image: RunImage) -> str:
+        return self._plan.user or image.config.user
+
     async def _create_and_seed(self, image: RunImage | None) -> str:
         """Create and seed a container. Return its id."""
         if image is None:
@@ -182,7 +210,7 @@ class Preparation:
                 source=self._plan.source,
                 ignore=self._plan.ignore,
                 workdir=self._mount_at or self._plan.workdir,
-                user=image.config.user,
+                user=self._user(image),
             )
 
     async def _create_behind_link(self, image: RunImage, error: LightRunnerError) -> str:
@@ -231,14 +259,18 @@ class Preparation:
         ensured = await self.ensure_image()
         return await self._create(ensured.reference), ensured
 
+    async def _allocate(self) -> Allocation:
+        with self.phase("network"):
+            # A detached run may outlive the block that owns the prepared network.
+            prepared = not (self._detached or self._network_was_renewed or self._plan.names_hosts)
+            first, self._first_allocation = self._first_allocation, None
+            return first or await self._networks.allocate(self._plan.network, prepared=prepared)
+
     async def _create(self, image: str, *, mount_at: str | None = "") -> str:
         """Create the container and its volume. Return the container's id. `mount_at` is as for `container_spec`."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        with self.phase("network"):
-            # A detached run may outlive the block that owns the prepared network.
-            prepared = not (self._detached or self._network_was_renewed)
-            first, self._first_allocation = self._first_allocation, None
-            self._allocation = first or await self._networks.allocate(self._plan.network, prepared=prepared)
+        if self._allocation is None:
+            self._allocation = await self._allocate()
         body = container_spec(
             self._plan,
             self._sandbox,
@@ -283,4 +315,6 @@ def _create_errors(name: str) -> Generator[None]:
         is_conflict = isinstance(cause, EngineConflict)  # The container's name, which the volume shares, is taken.
         if isinstance(cause, EngineResponseError) and name in cause.message and not is_conflict:
             error.code = LightRunnerErrorCode.VOLUME_CREATE_FAILED
+        if "storage-opt" in error.message:
+            error.message = f"disk: the daemon's storage cannot limit a container's disk: {error.message}"
         raise

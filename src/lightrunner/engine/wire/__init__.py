@@ -29,6 +29,7 @@ from .containers import HostConfig as HostConfig
 from .containers import LogConfig as LogConfig
 from .containers import Mount as Mount
 from .containers import PathStat as PathStat
+from .containers import Ulimit as Ulimit
 from .containers import VolumeOptions as VolumeOptions
 from .containers import WaitError as WaitError
 from .containers import decode_path_stat as decode_path_stat

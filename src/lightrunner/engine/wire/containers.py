@@ -45,6 +45,14 @@ class LogConfig(Wire):
     config: dict[str, str] = {}
 
 
+class Ulimit(Wire):
+    """A limit of each process; -1 is none. (Zero is a limit, and is sent.)"""
+
+    name: str
+    soft: int
+    hard: int
+
+
 class HostConfig(Wire):
     """A container's resources, isolation and mounts."""
 
@@ -55,6 +63,12 @@ class HostConfig(Wire):
     pids_limit: int | UnsetType = UNSET
     cap_drop: list[str] = []
     security_opt: list[str] = []
+    readonly_rootfs: bool = False
+    tmpfs: dict[str, str] = {}
+    ulimits: list[Ulimit] = []
+    userns_mode: str = ""
+    storage_opt: dict[str, str] = {}
+    extra_hosts: list[str] = []
     network_mode: str = ""
     runtime: str = ""
     device_requests: list[DeviceRequest] = []

@@ -34,6 +34,7 @@ class SystemInfo(Wire):
     kernel_version: str = ""
     architecture: str = ""
     driver: str = ""
+    driver_status: list[list[str]] | None = None
     cgroup_driver: str = ""
     cgroup_version: str = ""
     ncpu: int = field(default=0, name="NCPU")

@@ -1,4 +1,4 @@
-"""Where it was measured: a ratio travels to other machines, a millisecond does not."""
+"""Describe the machine of a measurement: ratios are comparable between machines, milliseconds are not."""
 
 import os
 import platform

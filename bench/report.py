@@ -1,4 +1,4 @@
-"""What was measured, as JSON for machines and as Markdown for people."""
+"""Write the results of a measurement as JSON and as Markdown."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What every case stands on: an engine, an image, folders on disk and in memory, and the peers that are here."""
+"""The stage of every case: an engine, an image, folders on disk and in memory, and the available peers."""
 
 import shutil
 import tempfile

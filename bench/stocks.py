@@ -1,7 +1,8 @@
-"""What is kept ready for runs, full again before the next sample.
+"""Wait until warm stocks are full before the next sample.
 
-A refill is no part of what is measured, but it would be felt: the next contender would compete with it for the machine,
-one that blocks the event loop would stop it half-way, and a sample that found the stock short would measure the wait.
+A refill is not measured, but it would disturb the measurement: the next contender would compete with it for the
+machine, a contender that blocks the event loop would stop it half-way, and a sample that found the stock empty would
+measure the wait.
 """
 
 from typing import NamedTuple, Self

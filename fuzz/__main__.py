@@ -1,4 +1,4 @@
-"""``python -m fuzz``, started by ``./dev fuzz``: run targets in turn, tell how fast and what was found."""
+"""``python -m fuzz``, started by ``./dev fuzz``: run the targets in turn, and report their speed and findings."""
 
 import argparse
 import os

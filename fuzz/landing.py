@@ -1,4 +1,4 @@
-"""Archives and paths, extracted on a real file system among links that lie in wait.
+"""Archives and paths, extracted on a real file system to a folder with hostile links.
 
 Invariant: whatever the archive and the path, nothing outside of the target changes, nothing but plain files and folders
 appears in it, and a refusal leaves it as it was.

@@ -1,7 +1,7 @@
-"""What a Dockerfile says, in the words of a parser that is not ours: PyPI's `dockerfile`, which is the engine's own.
+"""Read a Dockerfile with an independent parser: PyPI's `dockerfile`, which is the engine's own parser.
 
-It is BuildKit's parser in Go, of a version that knows here-documents. Docker 20.10 has an older one and Docker 28.2 a
-newer one; `fuzz.builds` asks the engine that is there.
+It is BuildKit's parser in Go, in a version that knows here-documents. Docker 20.10 has an older one, and Docker 28.2 a
+newer one; `fuzz.builds` asks the engine of the test.
 """
 
 from collections.abc import Iterable

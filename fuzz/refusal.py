@@ -1,4 +1,4 @@
-"""What may be refused: a value or our own error, with a message; any other exception comes out and is a finding."""
+"""Tell refusals from findings: a value or lightrunner's own error is fine, any other exception is a finding."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar

@@ -1,4 +1,4 @@
-"""What fuzzing has found, kept as JSON for people and for tests: regressions/<target>.json.
+"""The values that fuzzing has found, as JSON for people and for tests: regressions/<target>.json.
 
 A file is a list of ``{"why": …, "value": …}``. Bytes are ``{"bytes": …}``, each byte the character of that number;
 lone surrogates are escapes.

@@ -1,7 +1,7 @@
-"""What a daemon sends, however it is cut into chunks.
+"""The streams that a daemon sends, cut into any chunks.
 
-Invariant: hostile bytes yield a value or our own error, never another exception, and where the chunks begin and end
-makes no difference.
+Invariant: hostile bytes yield a value or lightrunner's own error, never another exception, and the cuts between chunks
+make no difference.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""All targets by name: what is generated, and what must hold of it."""
+"""All targets by name: the generated values, and the invariant of each."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

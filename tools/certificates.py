@@ -1,4 +1,4 @@
-"""Certificates for an engine that is spoken to with TLS, made by the openssl program."""
+"""Make certificates for an engine with TLS, with the openssl program."""
 
 import subprocess
 from pathlib import Path

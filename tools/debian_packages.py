@@ -1,4 +1,4 @@
-"""Debian packages of any release, downloaded and unpacked, not installed: nothing on the machine changes."""
+"""Download and unpack Debian packages of any release, without installing them."""
 
 import subprocess
 import tempfile

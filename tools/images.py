@@ -1,9 +1,8 @@
-"""The images that tests, demo and benchmarks run, built from Debian packages: no registry is needed.
+"""Build the images that tests, demo and benchmarks run from Debian packages, without a registry.
 
-Packages are downloaded and unpacked, not installed, so that it works without root and changes nothing on the
-machine. With an empty list of installed packages apt-get downloads the whole closure, libc included. The root
-file system goes to the daemon's import endpoint as one tar, and is kept on disk under the versions of its
-packages.
+The packages are downloaded and unpacked, not installed, so this needs no root and changes nothing on the machine.
+With an empty list of installed packages, apt-get downloads all dependencies, libc included. The daemon's import
+endpoint gets the root file system as one tar, which is cached on disk by the versions of its packages.
 """
 
 import hashlib

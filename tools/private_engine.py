@@ -1,18 +1,17 @@
-"""An engine of one's own: it disturbs no other daemon on the machine, and leaves nothing behind.
+"""Start a private engine: it affects no other daemon on the machine, and leaves nothing behind.
 
-Two dockerd in one network namespace fight over docker0 and the iptables chains, whatever their flags. So this
-one gets network, mount and process namespaces of its own, and they make the tidying up simple as well:
-SIGKILL to the first process of a process namespace ends every process in it, and the mounts and network
-interfaces go with the last of them. What is left by hand are two things: the folder with its data, and its
+Two dockerd in one network namespace fight over docker0 and the iptables chains, whatever their flags. A private
+engine therefore has its own network, mount and process namespaces, which also make its removal simple: SIGKILL
+to the first process of a process namespace ends every process in it, and the last process takes the mounts and
+network interfaces with it. Only two things have to be removed explicitly: the folder with its data, and its
 control groups.
 
     owner ── unshare ── sh, process 1 of the namespace ── dockerd ── containerd, shims, containers …
 
-Each link dies with the one before it (PR_SET_PDEATHSIG), so that SIGKILL of the owner ends the engine too.
-Its folder then stays; it is removed by the next engine that starts, which can tell since the owner held a
-lock on it.
+Each process dies with the one before it (PR_SET_PDEATHSIG), so SIGKILL of the owner ends the engine too. Its
+folder then stays until the next engine starts, which removes folders that no owner holds a lock on.
 
-Linux, root, util-linux, iproute2 and dockerd are needed; `./dev` sees to them.
+This needs Linux, root, util-linux, iproute2 and dockerd. `./dev` installs the packages.
 """
 
 import fcntl

@@ -1,9 +1,8 @@
-"""A synchronous Engine client of the standard library alone: the tests' oracle and the image importer.
+"""A synchronous Engine client with only the standard library: the tests' oracle, and the importer of images.
 
-It shares no code with lightrunner on purpose. What a test asserts about a daemon is asked through this
-client, so that a mistake in lightrunner's own requests or decoders cannot hide itself. It is slow and simple:
-one connection a request, whole bodies in memory, no API version in the path (the daemon then speaks its
-newest).
+It deliberately shares no code with lightrunner. Tests check a daemon through this client, so that a mistake in
+lightrunner's requests or decoders cannot hide itself. It is slow and simple: one connection per request, whole
+bodies in memory, and no API version in the path (the daemon then uses its newest).
 """
 
 import http.client

@@ -1,7 +1,7 @@
-"""A registry to pull from: Debian's docker-registry, as a container of the engine that pulls.
+"""Run a registry to pull from: Debian's docker-registry, in a container of the engine that pulls.
 
-It lives in the engine's own network namespace, on an address that an engine asks in plain HTTP (127.0.0.0/8). Its
-storage goes with the container.
+It is in the engine's network namespace, on an address for which engines use plain HTTP (127.0.0.0/8). Its storage is
+removed with the container.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""An sshd on the loopback interface, with keys of its own; and an `ssh` program that trusts it."""
+"""An sshd on the loopback interface with its own keys, and an `ssh` program that trusts it."""
 
 import shutil
 import socket

@@ -1,7 +1,7 @@
-"""What is measured. Each case is made on a stage, and tidies up behind itself.
+"""The cases. Each case is made on a stage, and cleans up after itself.
 
 spawn.py       cold runs: nothing happens, or little            networks.py    the same on prepared networks
-warm.py        runs in containers that wait for them            throughput.py  many runs at once
+warm.py        runs in warm containers                          throughput.py  many runs at once
 transfers.py   folders in, files out                            logs.py        output to a callback
 held.py        hundreds of runs that sleep                      processes.py   memory and imports
 decoding.py    frames, without an engine

@@ -1,4 +1,4 @@
-"""Frames of an attached stream, decoded in memory: how much of the time is the decoder's."""
+"""Decode frames of an attached stream in memory: the decoder's share of the time."""
 
 import struct
 import time

@@ -1,4 +1,4 @@
-"""Hundreds of runs at once in one process, that do nothing but sleep: what they cost that process."""
+"""The cost of hundreds of sleeping runs at once in one process."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,7 +1,7 @@
-"""Output to a callback, line by line, beside the CLI writing the same to a pipe.
+"""Output to a callback, line by line, compared with the CLI writing the same output to a pipe.
 
-Who reads the pipe in blocks has no lines yet: copying 16 bytes costs a fraction of the 0.2 us or so that CPython needs
-to make a line of them and to call a function with it. What is comparable is the same pipe read line by line.
+A reader that reads the pipe in blocks has no lines: copying 16 bytes takes a fraction of the 0.2 us or so that CPython
+needs to make a line of them and to call a function with it. The fair comparison is the same pipe read line by line.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Cold runs whose network namespace was made ahead of time, beside the same without."""
+"""Cold runs on prepared networks, compared with the same runs without."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What it costs the process that embeds it: memory and imports. Each sample is a fresh process."""
+"""The cost to the embedding process: memory and imports. Each sample is a fresh process."""
 
 import os
 import subprocess

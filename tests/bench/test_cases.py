@@ -1,4 +1,4 @@
-"""Every case can be made, and its goals and curves speak of contenders that there are."""
+"""Every case can be made, and its goals and curves name contenders that exist."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The benchmark's disk: a journaled file system that only its own process sees, and that ends with it."""
+"""The benchmark's disk: a journaled file system that only its process sees and that ends with it."""
 
 import os
 import subprocess

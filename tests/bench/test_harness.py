@@ -1,4 +1,4 @@
-"""The harness: every run counted, every variant measured for what it is, bad arguments told apart, nothing left."""
+"""The harness counts every run, measures each variant, refuses bad arguments, and leaves nothing behind."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Runs that are held at once: all of them run at the same time, and all of them are gone in the end."""
+"""Runs that are held at once all run at the same time, and all are removed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the harness measured, in figures and as CSV, JSON and Markdown."""
+"""The harness's results: figures, CSV, JSON and Markdown."""
 
 import csv
 import io

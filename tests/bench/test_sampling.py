@@ -1,4 +1,4 @@
-"""How contenders take turns, and what a goal is."""
+"""Contenders take turns, and goals compare them."""
 
 import random
 

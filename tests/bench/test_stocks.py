@@ -1,4 +1,4 @@
-"""Stocks count as full when what was used has been made anew, and not before."""
+"""A stock counts as full when every used container has been replaced, and not before."""
 
 import pytest
 import trio

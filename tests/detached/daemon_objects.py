@@ -1,4 +1,4 @@
-"""Containers and volumes as others would make them: other processes, other hosts, other programs, other tools."""
+"""Containers and volumes as other processes, hosts, programs and tools would create them."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Detached runs of shell scripts, for the tests: short requests, and a container that goes on when it is told to."""
+"""Detached runs of shell scripts for the tests: short requests, and a container that continues on a signal."""
 
 import io
 import tarfile

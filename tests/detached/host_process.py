@@ -1,4 +1,4 @@
-"""`host_program` from outside: processes that use the library beside the test's own."""
+"""Start `host_program` in other processes, and talk to it."""
 
 import json
 import os

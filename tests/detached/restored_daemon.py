@@ -1,4 +1,4 @@
-"""A daemon that dies alone, and comes back to its containers (live-restore)."""
+"""A daemon with live-restore: it dies without its containers, and returns to them."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A look into the state folder, past the library, and states to put there."""
+"""Read and write the state folder without the library."""
 
 import json
 import stat

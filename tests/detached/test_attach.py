@@ -1,4 +1,4 @@
-"""`DockerRunner.attach`: whoever comes, whenever, gets the run's true result; the files come out once."""
+"""`DockerRunner.attach` returns the run's true result at any time, and extracts the files once."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`DockerRunner.attach` at moments that a real engine does not stay in: a daemon that does as it is told."""
+"""`DockerRunner.attach` in states that a real engine does not stay in, on a scripted daemon."""
 
 from pathlib import Path
 

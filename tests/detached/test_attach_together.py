@@ -1,4 +1,4 @@
-"""Several who are attached to one run at the same time: each gets all of it, and the files come out once."""
+"""Several processes attach to one run: each gets the whole result, and the files are extracted once."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""How much time a detached run has left, on clocks that jump, and after another boot."""
+"""The remaining time of a detached run, on clocks that jump and after a reboot."""
 
 import math
 from datetime import UTC, datetime, timedelta

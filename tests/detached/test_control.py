@@ -1,4 +1,4 @@
-"""stop, pause, resume and cancel: one contract for runs that are attached, detached, and attached to again."""
+"""stop, pause, resume and cancel: one contract for attached, detached and re-attached runs."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""The daemon dies under runs and comes back: attached ones end with a typed error, detached ones are found again."""
+"""The daemon dies during runs and returns: attached runs end with a typed error, detached runs are found."""
 
 from collections.abc import Iterator
 

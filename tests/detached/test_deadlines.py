@@ -1,4 +1,4 @@
-"""The time-out of a detached run holds: whoever is attached enforces what is left of it, and the reaper the rest."""
+"""The time-out of a detached run: attached processes and the reaper enforce it."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`DockerRunner.detach`: it returns once the start is accepted, and this process may be gone at once."""
+"""`DockerRunner.detach` returns once the container has started, and the process may exit at once."""
 
 import os
 import signal

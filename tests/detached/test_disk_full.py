@@ -1,4 +1,4 @@
-"""A full disk: a small one of the test's own, under the state folder or under what files are extracted to."""
+"""A full disk under the state folder or under an extract's target."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Locks on runs, among tasks and processes. Their files are gone with the last holder."""
+"""Locks on runs, among tasks and processes. The last holder removes the lock file."""
 
 import fcntl
 import signal

@@ -1,4 +1,4 @@
-"""Whose run it is, and whether that process lives: told by more than its number."""
+"""The owner of a run, and whether it is alive: a pid alone does not identify a process."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The reaper: it removes what no living run needs, all of it, and nothing else."""
+"""The reaper removes everything that no live run needs, and nothing else."""
 
 import logging
 import signal

@@ -1,4 +1,4 @@
-"""State files: written whole or not at all, found by their ids, and what does not look like one is left out."""
+"""State files: written atomically, found by id, and ignored if they are invalid."""
 
 import json
 import logging

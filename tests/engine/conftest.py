@@ -1,4 +1,4 @@
-"""The client under test, on the engine that the other tests use too."""
+"""The client under test, on the engine that all tests share."""
 
 from collections.abc import AsyncIterator
 

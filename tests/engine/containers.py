@@ -1,4 +1,4 @@
-"""Containers for a test: made through the client, gone at its end; what goes into them, and what comes out."""
+"""Containers for one test, created through the client and removed at its end, and their streams and files."""
 
 import io
 import tarfile

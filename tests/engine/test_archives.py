@@ -1,4 +1,4 @@
-"""Archives into and out of containers: created, running and exited ones, with whatever names files can have."""
+"""Archives into and out of created, running and exited containers, with all kinds of file names."""
 
 import gc
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Streams that end early, lie, or carry the daemon's own error: output, archives, progress. By a scripted daemon."""
+"""Streams that end early, are invalid, or contain the daemon's error: output, archives, progress. Scripted daemon."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

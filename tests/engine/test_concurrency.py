@@ -1,4 +1,4 @@
-"""Many calls at once: no limit on connections turns into a deadlock, and none are left over."""
+"""Many calls at once: no limit on connections causes a deadlock, and no connection is left open."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress

@@ -1,4 +1,4 @@
-"""The life of a container, operation by operation: states, and what the daemon refuses in which state."""
+"""The life of a container, operation by operation: its states, and the operations refused in each."""
 
 import pytest
 

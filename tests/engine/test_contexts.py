@@ -1,4 +1,4 @@
-"""The Docker CLI's contexts, as its own files describe them."""
+"""The Docker CLI's contexts, read from the CLI's own files."""
 
 import hashlib
 import json

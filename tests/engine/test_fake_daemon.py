@@ -1,4 +1,4 @@
-"""The scripted daemon is enough of one for whole runs, and notes what it was asked."""
+"""The scripted daemon can serve whole runs, and records its requests."""
 
 import io
 import tarfile

@@ -1,4 +1,4 @@
-"""A daemon that hangs, lies, breaks off, or is none: always an error of the engine's family. By a scripted daemon."""
+"""A daemon that hangs, sends invalid data, disconnects or does not exist: always an `EngineError`. Scripted daemon."""
 
 import base64
 

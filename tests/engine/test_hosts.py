@@ -1,4 +1,4 @@
-"""Where the daemon is: sockets that are none, hosts that cannot be used, and TCP."""
+"""The daemon's address: invalid sockets, unusable hosts, and TCP."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Networks: made, found, listed, in use, removed, pruned."""
+"""Networks: create, inspect, list, use, remove, prune."""
 
 from collections.abc import Iterator
 

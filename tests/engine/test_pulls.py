@@ -1,4 +1,4 @@
-"""Images from a real registry: by tag, by digest, with progress, and the ways in which it fails."""
+"""Pulls from a real registry: by tag, by digest, with progress, and failing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What goes into a container and what comes out of it: attach, half-close, logs. Not one byte more or less."""
+"""A container's stdin and output: attach, half-close, logs. Not one byte more or less."""
 
 import hashlib
 from contextlib import suppress

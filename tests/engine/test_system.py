@@ -1,4 +1,4 @@
-"""Ping, version and info of the real engine, against what the oracle says of it."""
+"""Ping, version and info of the real engine, compared with the oracle's."""
 
 from lightrunner.engine import EngineClient
 from tools.raw_engine import RawEngine

@@ -1,4 +1,4 @@
-"""A daemon behind TLS: runs with input and files, and what goes wrong with certificates."""
+"""A daemon behind TLS: runs with input and files, and faults of certificates."""
 
 import ssl
 from collections.abc import Iterator

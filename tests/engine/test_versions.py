@@ -1,4 +1,4 @@
-"""The API version: agreed on with the first call, asked for again after a lost connection. By a scripted daemon."""
+"""The API version: negotiated with the first call, and after a lost connection. Scripted daemon."""
 
 import pytest
 

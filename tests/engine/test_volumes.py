@@ -1,4 +1,4 @@
-"""Volumes: made, found, listed, in use, removed, pruned."""
+"""Volumes: create, inspect, list, use, remove, prune."""
 
 from collections.abc import Iterator
 

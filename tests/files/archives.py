@@ -1,4 +1,4 @@
-"""Tar archives as a daemon could send them, honest and hostile, and pictures of what they left on a disk."""
+"""Tar archives that a daemon could send, honest and hostile, and snapshots of what they leave on a disk."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""`extract`: what comes out of a container, where it lands, and what is told of it."""
+"""`extract`: which files are copied out, where they land, and what the result says."""
 
 import hashlib
 import stat

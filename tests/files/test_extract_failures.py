@@ -1,4 +1,4 @@
-"""An entry that cannot land is told as an error, leaves nothing behind, and never fails the run."""
+"""An entry that cannot land is an error, leaves nothing behind, and never fails the run."""
 
 import subprocess
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""`dir`: what of a host folder arrives in the workdir, and what stays behind."""
+"""`dir`: which files of a host folder arrive in the workdir, and which are skipped."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A folder that cannot be copied as it was: SEED_FAILED names the file, and nothing of the run is left."""
+"""A folder that cannot be copied: SEED_FAILED names the file, and nothing of the run is left."""
 
 import os
 import shutil

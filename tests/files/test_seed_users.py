@@ -1,4 +1,4 @@
-"""The workdir is writable for the image's own user, and what the image has there stays as it is."""
+"""The workdir is writable for the image's user, and the image's files in it keep their modes."""
 
 from pathlib import Path
 

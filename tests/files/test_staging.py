@@ -1,4 +1,4 @@
-"""What an honest archive leaves in its target, and that a failure leaves nothing."""
+"""What an honest archive leaves in its target. A failure leaves nothing."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What builds leave on a daemon, and what they did, asked past the library; and short requests with steps."""
+"""What builds did and left on a daemon, read without the library; and short requests with steps."""
 
 import json
 import time

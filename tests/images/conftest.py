@@ -1,4 +1,4 @@
-"""What setup steps are tested with: a state folder and a cache of one's own, both gone after the test."""
+"""Fixtures for setup steps: a state folder and a cache, both removed after the test."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""What steps are built on: by tag, id or digest, there or pulled, of this platform or another."""
+"""Base images of setup steps: by tag, id or digest, present or pulled, of the daemon's or another platform."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What is made of a builder's messages, and of such as no builder sends: scripted, byte by byte."""
+"""A builder's messages, including some that no builder sends: scripted, byte by byte."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`DockerRunner.cleanup_orphan_cache`: what was not used for long goes, what is in use stays."""
+"""`DockerRunner.cleanup_orphan_cache` removes images that have long been unused, and keeps images in use."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The file that records when cache images were used: whole, shared by processes, and never a reason to fail."""
+"""The file that records the uses of cache images: written atomically, shared by processes, never fatal."""
 
 import logging
 import subprocess

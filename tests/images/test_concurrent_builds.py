@@ -1,4 +1,4 @@
-"""Requests for the same steps at the same time: one build in a process, a whole image whatever other processes do."""
+"""Concurrent requests for the same steps: one build per process, and a complete image in any case."""
 
 import os
 import subprocess

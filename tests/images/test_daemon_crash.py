@@ -1,4 +1,4 @@
-"""A daemon that dies in the middle of a build."""
+"""A daemon that dies during a build."""
 
 import pytest
 import trio

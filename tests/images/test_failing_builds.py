@@ -1,4 +1,4 @@
-"""Builds that fail, take too long, or are cancelled: what is told, and that nothing stays."""
+"""Builds that fail, time out, or are cancelled: their errors, and that nothing is left."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A first request builds, an identical one finds the image; `prepare`, and what both tell on the way."""
+"""A first request builds, and an identical one finds the image; `prepare`, and the progress of both."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Steps of every kind arrive at the builder as they were given."""
+"""Steps of every kind reach the builder unchanged."""
 
 import pytest
 

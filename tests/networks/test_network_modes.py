@@ -1,4 +1,4 @@
-"""Networks: the isolated bridge unless told otherwise, none at all, a named one; and what isolation keeps apart."""
+"""Networks: the isolated bridge by default, none, or a named network; and what isolation prevents."""
 
 import pytest
 import trio

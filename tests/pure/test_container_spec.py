@@ -1,4 +1,4 @@
-"""The body of the container create, as JSON and field by field: the sandbox with all its walls, and nothing else."""
+"""The body of a container create, as JSON and field by field: all limits of the sandbox, and nothing else."""
 
 import json
 from typing import Any

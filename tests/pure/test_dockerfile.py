@@ -1,4 +1,4 @@
-"""Setup steps: what is accepted, what is refused and why, and what is made of them; fuzz/ goes further."""
+"""Setup steps: which are accepted, which are refused and why, and their Dockerfile. fuzz/ goes further."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""What is public, is public on purpose: named once, documented, typed."""
+"""Every public name is public on purpose: exported once, documented, typed."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""The quick profile of the fuzzers, and what they have found, again."""
+"""The fuzzers, with few examples, and the values that they have failed on."""
 
 from pathlib import Path
 from typing import Any

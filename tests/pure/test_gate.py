@@ -1,4 +1,4 @@
-"""The gate, through real shells: what is exec'd sees what it would see if it had been started directly."""
+"""The gate in real shells: a command sees what it would see if the daemon had started it directly."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Which package imports which, read from the imports, and who imports what of others."""
+"""The imports between packages follow the table, and each third-party package has its importers."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""The names and paths of a request: what is good, what it becomes, and what is refused for which reason."""
+"""The names and paths of a request: which are accepted, their normal form, and why others are refused."""
 
 import os
 from pathlib import Path, PurePosixPath

@@ -1,4 +1,4 @@
-"""Requests and options, checked: what becomes of each field, and which field a bad one is blamed on."""
+"""Checked requests and options: the plan's value of each field, and the field that an error names."""
 
 import math
 from pathlib import Path

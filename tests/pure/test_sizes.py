@@ -1,4 +1,4 @@
-"""Memory, cpus, gpus, time-outs and caps: what people write, and the engine's number for it."""
+"""Memory, cpus, gpus, time-outs and limits: the accepted forms, and the engine's number for each."""
 
 import math
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""A violation can always be shown, and never at the value's own length."""
+"""A violation always has a text, and a short one."""
 
 import pytest
 

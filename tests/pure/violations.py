@@ -1,4 +1,4 @@
-"""How a validator's refusal is checked: the field, the value and the reason that it names."""
+"""Check that a validator refuses a value, and names the field, the value and the reason."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What whole runs are tested with: a runner, both shapes of its API, and images that differ in one thing."""
+"""Fixtures for whole runs: a runner, both shapes of its API, and images that differ in one property."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""What breaks a rule is refused with its name and value before the daemon hears of it."""
+"""Bad input is refused with its field and value, before any request to the daemon."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Cancellation from outside, at any moment: afterwards the daemon has nothing of the run."""
+"""Cancellation from outside, at any moment, leaves nothing of the run on the daemon."""
 
 import itertools
 import logging

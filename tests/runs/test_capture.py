@@ -1,4 +1,4 @@
-"""`capture_output`: the exact bytes of each stream, the first 8 MiB of them, and a flag where there were more."""
+"""`capture_output`: the exact bytes of each stream, up to 8 MiB, and a flag if there was more."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What runs: the request's entrypoint by way of a shell, or the image's own command."""
+"""The command of a run: the request's entrypoint in a shell, or the image's own command."""
 
 import pytest
 

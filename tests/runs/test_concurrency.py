@@ -1,4 +1,4 @@
-"""Many runs at once: each has its own output, and no more of them than allowed are under way."""
+"""Many runs at once: each gets its own output, and `max_concurrent` holds."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What only the daemon can know is its error, typed, with its own sentence; and nothing is left."""
+"""Errors of the daemon are typed and have its message, and nothing of the run is left."""
 
 import pytest
 

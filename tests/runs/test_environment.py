@@ -1,4 +1,4 @@
-"""The container's environment: names that are no POSIX names are dropped and told, values arrive as they are."""
+"""The container's environment: names that POSIX does not allow are dropped with a warning, values arrive unchanged."""
 
 import warnings
 

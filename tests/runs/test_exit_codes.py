@@ -1,4 +1,4 @@
-"""However a process ends, its exit code is the result; only 0 is a success."""
+"""However a process ends, the result has its exit code, and only 0 is a success."""
 
 from typing import Any
 

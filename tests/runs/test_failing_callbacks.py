@@ -1,4 +1,4 @@
-"""A callback that raises ends the run; what it raised comes out bare, and nothing is left."""
+"""A callback's exception ends the run and propagates bare, and nothing of the run is left."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The handle of a run: who waits for it, and what it does once the run is over."""
+"""The handle of a run: several tasks wait for it, and it does nothing once the run has ended."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Stdin: any JSON value or the bytes themselves, then end of file, whether the container reads them or not."""
+"""Stdin: any JSON value or bytes, then end of file, whether or not the container reads them."""
 
 import hashlib
 import json

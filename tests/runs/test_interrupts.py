@@ -1,4 +1,4 @@
-"""Signals, in processes of their own: whenever Ctrl-C or SIGTERM comes, nothing is left on the daemon."""
+"""Ctrl-C and SIGTERM, at any moment and in processes of their own, leave nothing on the daemon."""
 
 import random
 import signal

@@ -1,4 +1,4 @@
-"""The end of the output: nothing written before the exit is lost, and its end is not taken for the exit."""
+"""The end of the output: nothing written before the exit is lost, and the end of the output is not the exit."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The limits hold: memory, and an OOM kill is told; processes; CPU time."""
+"""The limits hold: memory (the result reports an OOM kill), processes, and CPU time."""
 
 from collections.abc import AsyncIterator
 

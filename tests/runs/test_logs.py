@@ -1,4 +1,4 @@
-"""`on_log`: every line once, in order for each stream, as text, whatever the container writes and however."""
+"""`on_log` gets every line once, in order per stream, as text, whatever the container writes."""
 
 import time
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A line of 100 MB: all of it arrives, and memory does not follow its length."""
+"""A line of 100 MB arrives completely, and memory does not grow with its length."""
 
 import json
 import sys

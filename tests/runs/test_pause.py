@@ -1,4 +1,4 @@
-"""`Execution.pause` and `resume`: the processes freeze and thaw, however often and from wherever it is called."""
+"""`Execution.pause` and `resume` freeze and thaw the processes, however often and from any task."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""What a container may not: gain privileges, forge packets, make devices, change its root."""
+"""A container cannot gain privileges, forge packets, make devices or change its root."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The README's example: a project folder, JSON in, a file out, the logs as they come."""
+"""The README's example: a project folder and JSON in, a file out, and the logs as they arrive."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`run_sync`: one run without a line of trio, from a script or from any thread."""
+"""`run_sync`: one run from a script or from any thread, without trio in the caller's code."""
 
 import threading
 

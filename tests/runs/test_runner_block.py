@@ -1,4 +1,4 @@
-"""`async with DockerRunner`: what its end means for the runs under way, and that it is needed."""
+"""`async with DockerRunner`: the end of the block handles runs in progress, and the block is required."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress

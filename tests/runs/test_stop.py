@@ -1,4 +1,4 @@
-"""`Execution.stop`: a signal, a grace, SIGKILL; it counts as cancelled, and the exit code is the process's own."""
+"""`Execution.stop`: a signal, a grace, SIGKILL. The run counts as cancelled and has the process's exit code."""
 
 import math
 import time

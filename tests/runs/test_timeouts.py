@@ -1,4 +1,4 @@
-"""The time-out: SIGKILL after so many seconds from the start, and never before."""
+"""The time-out: SIGKILL `timeout` seconds after the start, and never earlier."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""`RunResult.timings`: where the time went, phase by phase, and no more of it than there was."""
+"""`RunResult.timings`: seconds per phase, which add up to no more than the run took."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The workdir: where the command starts, a volume of its own, whatever it is called."""
+"""The workdir: the command starts in it, and it is a volume, whatever its name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The images hold what the tests, the demo and the benchmarks take for granted."""
+"""The images have what the tests, the demo and the benchmarks rely on."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The private engine keeps its promises: it disturbs nobody, and leaves nothing, however it ends."""
+"""The private engine affects nothing else on the machine, and leaves nothing behind, however it ends."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""What runs in prepared containers and networks are tested with."""
+"""Fixtures for runs in warm containers and prepared networks."""
 
 import pytest
 

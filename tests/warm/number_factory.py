@@ -1,4 +1,4 @@
-"""A factory of numbers for pools to keep, and a clock that jumps: what the tests of `SingleUsePool` share."""
+"""Items for the tests of `SingleUsePool`: a factory of numbers, and a clock that jumps."""
 
 import functools
 import itertools

@@ -1,4 +1,4 @@
-"""Runs that are cancelled anywhere, and processes that are killed: nothing of pools and runs is left."""
+"""Runs cancelled at any moment, and killed processes, leave nothing of pools and runs."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One contract for runs that are cold, from a warm pool, or in a prepared network: results, output, files, errors."""
+"""One contract for cold runs, warm pools and prepared networks: results, output, files, errors."""
 
 import time
 from pathlib import Path

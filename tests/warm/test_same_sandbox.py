@@ -1,4 +1,4 @@
-"""A process that is started in a warm container or in a prepared network finds what it finds after a cold start."""
+"""A process in a warm container or a prepared network has the same sandbox as in a cold run."""
 
 import re
 

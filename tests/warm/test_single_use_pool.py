@@ -1,4 +1,4 @@
-"""The pool of single-use things, on a clock of its own: when it makes them, who gets them, and how many there are."""
+"""`SingleUsePool` on a mock clock: when it makes items, who gets them, and how many are ready."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""The pool of single-use things, on a clock of its own: what becomes of it where something fails, and at its end."""
+"""`SingleUsePool` on a mock clock: failures, and the end of its block."""
 
 import itertools
 import logging

@@ -1,4 +1,4 @@
-"""Warm pools: what they are made for, what they refuse, and that each container serves one run."""
+"""Warm pools: the requests that they take and refuse, and that each container serves one run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What waits on the daemon for a run, as the oracle sees it."""
+"""The containers that wait on the daemon for a run, according to the oracle."""
 
 from collections.abc import Callable
 

@@ -148,7 +148,7 @@ async def _reap_detached(
     state = await trio.to_thread.run_sync(read_state, run_id)
     folder = labels.get(limits.LABEL_STATE_DIR, "")
     if state is None and await trio.to_thread.run_sync(is_kept_elsewhere, folder, run_id):
-        return False  # Whoever has that folder finishes it, with its files.
+        return False  # A process with that state folder finishes it.
     # What is left of a finished run is what its removal could not remove.
     finished = state is not None and state.finished
     running = container.state.running and not finished
@@ -169,14 +169,14 @@ async def _reap_detached(
                 async with engine.container_wait(container.id) as pending:
                     await pending.result()
             except EngineNotFound:
-                pass  # Somebody who was attached to it has finished it.
+                pass  # An attached process has finished it.
     return (await finish_run(engine, run_id)).finished
 
 
 async def _remove(engine: EngineClient, run_id: str, container: ContainerInspectResponse) -> bool:
     if container.name.removeprefix("/") == limits.NAME_PREFIX + run_id:
         return await remove_run(engine, run_id)
-    # Somebody else's use of our label: the container alone.
+    # Another program has set the label: remove only the container.
     with suppress(EngineNotFound, EngineConflict):  # Another reaper is at it.
         await engine.container_delete(container.id, force=True, volumes=True)
     return True

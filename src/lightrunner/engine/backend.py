@@ -1,4 +1,4 @@
-"""httpcore over connections that a `Connect` function opens, in place of sockets of its own."""
+"""A network backend for httpcore: it uses connections that a `Connect` function opens, instead of sockets."""
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager

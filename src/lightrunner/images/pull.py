@@ -10,7 +10,7 @@ from lightrunner.rules.names import ImageReference
 async def ensure_image(
     engine: EngineClient, image: ImageReference, platform: str | None, on_progress: ProgressCallback | None
 ) -> ImageInspectResponse:
-    """Look for the image, pull it once where it is missing or of another platform, and return its configuration.
+    """Return the image's configuration. Pull the image once if it is missing or of another platform.
 
     Raises:
         LightRunnerError: IMAGE_PULL_FAILED, with the daemon's own sentence.

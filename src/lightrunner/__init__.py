@@ -17,6 +17,7 @@ doctor/        check a daemon and this host, and say what to do; public as `ligh
 host/          this host: processes and the state folder
 rules/         pure: limits, validation, tar policy, log lines
 testing/       a fake daemon in memory, for the tests of programs that use this; public as `lightrunner.testing`
+asyncio/       the same for asyncio programs; trio runs in trio_thread.py
 engine/        the client of the Docker Engine API; public as `lightrunner.engine`, usable alone
 """
 

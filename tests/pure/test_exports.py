@@ -10,13 +10,14 @@ from types import FunctionType, ModuleType
 import pytest
 
 import lightrunner
+import lightrunner.asyncio
 import lightrunner.engine
 import lightrunner.testing
 
 from .source_tree import ROOT, modules
 
 MODULES = modules()
-PUBLIC = [lightrunner, lightrunner.engine, lightrunner.testing]
+PUBLIC = [lightrunner, lightrunner.asyncio, lightrunner.engine, lightrunner.testing]
 ROOMS = (
     "detached",
     "doctor",

@@ -21,6 +21,7 @@ PURE_ENGINE = {f"{ENGINE}.{name}" for name in ("connection", "endpoint", "errors
 BACKEND = f"{ENGINE}.backend"
 TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {
+    "asyncio": {"runner", "warm", "detached", "runs"},
     "runner": {"warm", "detached", "runs", "images", "networks"},
     "doctor": {"detached", "networks"},
     "warm": {"runs", "networks", "files", "images"},
@@ -40,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
 TOP = {"runner", "sync"}
 """Modules on top of the packages."""
 
-SHARED = {"errors", "keywords", "nurseries", "plan", "pool", "requests", "resources", "results"}
+SHARED = {"errors", "keywords", "nurseries", "plan", "pool", "requests", "resources", "results", "trio_thread"}
 """Modules that every package but `engine` and `rules` may import, as it may import these two and `host`."""
 
 DEPENDENCIES = {"httpx", "trio", "msgspec"}

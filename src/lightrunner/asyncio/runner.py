@@ -1,0 +1,208 @@
+"""`DockerRunner` for asyncio: each method calls the trio runner's of that name."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from lightrunner.detached.state import RunState
+from lightrunner.errors import invalid_request
+from lightrunner.keywords import keywords_of
+from lightrunner.requests import RunnerOptions, RunRequest
+from lightrunner.results import CacheCleanup, CacheImage, LogCallback, ProgressCallback, ReapResult, RunResult
+from lightrunner.rules.limits import DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
+from lightrunner.rules.violation import RuleViolation
+from lightrunner.runner import DockerRunner as TrioDockerRunner
+
+from .bridge import Bridge
+from .callbacks import Callbacks
+from .handle import Execution, StartedRuns
+from .pool import WarmPool
+
+
+class DockerRunner:
+    """Run requests on one daemon, each in one disposable container. Use as ``async with``, in one event loop.
+
+    The keywords are the fields of `RunnerOptions`, which `options` holds. (`max_concurrent` is a number here: trio's
+    limiters belong to a trio loop. Share the runner instead.)
+
+    Resource handling: a runner owns a thread with a trio event loop, connections, and the runs that `start` has
+    started. The end of its block waits for runs in progress. An exception or a cancellation that leaves the block
+    aborts those runs and waits for their removal.
+
+    Callbacks: `on_log` and `on_progress` are called in the event loop's thread and may be async. A slow `on_log` loses
+    nothing: up to 9 MiB are buffered for it, then the container blocks.
+
+    Raises:
+        LightRunnerError: INVALID_REQUEST: an option breaks a rule.
+    """
+
+    @keywords_of(RunnerOptions)
+    def __init__(self, options: RunnerOptions) -> None:
+        if isinstance(options.max_concurrent, trio.CapacityLimiter):
+            with invalid_request():
+                reason = "a trio limiter, which belongs to a trio loop: give a number"
+                raise RuleViolation("max_concurrent", options.max_concurrent, reason)
+        self._runner = TrioDockerRunner(**{name: getattr(options, name) for name in options.__struct_fields__})
+        self._opened: Bridge | None = None
+        self._block = AsyncExitStack()
+        self._started: StartedRuns | None = None
+
+    @property
+    def options(self) -> RunnerOptions:
+        """The options of all runs."""
+        return self._runner.options
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            bridge = Bridge()
+            stack.push_async_callback(bridge.close)
+            await stack.enter_async_context(bridge.hold(self._runner))
+            self._started = stack.enter_context(StartedRuns(bridge))
+            self._block = stack.pop_all()
+        self._opened = bridge
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._block.__aexit__(kind, error, traceback)
+        self._opened = None
+
+    async def is_available(self) -> bool:
+        """Return whether the daemon responds."""
+        return await self._bridge.call(self._runner.is_available)
+
+    async def run(
+        self, request: RunRequest, *, on_log: LogCallback | None = None, on_progress: ProgressCallback | None = None
+    ) -> RunResult:
+        """Run one request in a new container, and remove everything that the run created.
+
+        Args:
+            request: what to run.
+            on_log: called with each line of output, in order per stream, as it arrives.
+            on_progress: called with the messages of a pull or a build.
+
+        Returns:
+            The result, also for a non-zero exit code.
+
+        Resource handling: when `run` returns or raises, its container and volume have been removed. Cancelling the
+        awaiting task kills the container; `asyncio.CancelledError` is raised after its removal, which is bounded.
+
+        Error handling: an exception from a callback ends the run and propagates unchanged.
+
+        Raises:
+            LightRunnerError: the request breaks a rule (INVALID_REQUEST), or the daemon failed (the other codes).
+        """
+        callbacks = Callbacks(self._bridge, on_log=on_log, on_progress=on_progress)
+        return await self._bridge.call(callbacks.call, self._runner.run, request)
+
+    async def start(
+        self, request: RunRequest, *, on_log: LogCallback | None = None, on_progress: ProgressCallback | None = None
+    ) -> Execution:
+        """Run one request in the background. Return its handle as soon as the daemon has started the container.
+
+        The run belongs to this runner's block, which waits for it. Arguments and errors are those of `run`; what fails
+        before the start is raised here, and the rest from `Execution.wait`.
+        """
+        callbacks = Callbacks(self._bridge, on_log=on_log, on_progress=on_progress)
+        return await self._runs.start(lambda status: callbacks.call(self._runner.run, request, task_status=status))
+
+    async def detach(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
+        """Start a run that outlives this process. Return its id once the container has started.
+
+        As `lightrunner.DockerRunner.detach`.
+        """
+        callbacks = Callbacks(self._bridge, on_progress=on_progress)
+        return await self._bridge.call(callbacks.call, self._runner.detach, request)
+
+    async def attach(self, run_id: str, *, on_log: LogCallback | None = None) -> RunResult:
+        """Wait for a detached run, extract its files, remove its container, and return its result.
+
+        As `lightrunner.DockerRunner.attach`. Cancelling this does not affect the run.
+        """
+        callbacks = Callbacks(self._bridge, on_log=on_log)
+        return await self._bridge.call(callbacks.call, self._runner.attach, run_id)
+
+    async def start_attach(self, run_id: str, *, on_log: LogCallback | None = None) -> Execution:
+        """Attach to a detached run in the background, and return its handle."""
+        callbacks = Callbacks(self._bridge, on_log=on_log)
+        return await self._runs.start(lambda status: callbacks.call(self._runner.attach, run_id, task_status=status))
+
+    async def list(self) -> list[RunState]:
+        """Return the detached runs of this host from their state files, oldest first."""
+        return await self._bridge.call(self._runner.list)
+
+    async def reap_orphans(self, *, dry_run: bool = False) -> ReapResult:
+        """Remove what dead runs left on the daemon, as `lightrunner.DockerRunner.reap_orphans` does."""
+        return await self._bridge.call(partial(self._runner.reap_orphans, dry_run=dry_run))
+
+    async def cleanup_orphan_states(self) -> int:
+        """Finish the state files of detached runs that have no container. Return how many there were."""
+        return await self._bridge.call(self._runner.cleanup_orphan_states)
+
+    async def cleanup_orphan_volumes(self) -> int:
+        """Remove the volumes of runs that have no container. Return how many there were."""
+        return await self._bridge.call(self._runner.cleanup_orphan_volumes)
+
+    @asynccontextmanager
+    async def warm(
+        self,
+        template: RunRequest,
+        *,
+        size: int = 4,
+        max_size: int | None = None,
+        idle_time: float = DEFAULT_IDLE_TIME,
+    ) -> AsyncGenerator[WarmPool]:
+        """Keep started containers ready, each for one run: ``async with runner.warm(template) as pool``.
+
+        As `lightrunner.DockerRunner.warm`.
+        """
+        bridge = self._bridge
+        warm = self._runner.warm(template, size=size, max_size=max_size, idle_time=idle_time)
+        async with bridge.hold(warm) as pool:
+            with StartedRuns(bridge) as started:
+                yield WarmPool(bridge, pool, started)
+
+    @asynccontextmanager
+    async def prepared_networks(self, size: int = 4, *, network: str | None = None) -> AsyncGenerator[None]:
+        """Keep network namespaces ready. Cold runs of any image then take about half the time.
+
+        As `lightrunner.DockerRunner.prepared_networks`.
+        """
+        async with self._bridge.hold(self._runner.prepared_networks(size, network=network)):
+            yield
+
+    async def prepare(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
+        """Pull a request's image and build its setup steps, without running it. Return the image's reference.
+
+        As `lightrunner.DockerRunner.prepare`.
+        """
+        callbacks = Callbacks(self._bridge, on_progress=on_progress)
+        return await self._bridge.call(callbacks.call, self._runner.prepare, request)
+
+    async def cleanup_orphan_cache(self, max_age: float = DEFAULT_CACHE_AGE) -> CacheCleanup:
+        """Remove the cache images of setup steps that have not been used for `max_age` seconds.
+
+        As `lightrunner.DockerRunner.cleanup_orphan_cache`.
+        """
+        return await self._bridge.call(self._runner.cleanup_orphan_cache, max_age)
+
+    async def list_cache(self) -> Sequence[CacheImage]:
+        """Return the cache images of setup steps, as `lightrunner.DockerRunner.list_cache` does."""
+        return await self._bridge.call(self._runner.list_cache)
+
+    @property
+    def _bridge(self) -> Bridge:
+        # Another loop's futures would never wake up.
+        if self._opened is None:
+            raise RuntimeError("use a DockerRunner inside its block: async with DockerRunner(...) as runner")
+        return self._opened
+
+    @property
+    def _runs(self) -> StartedRuns:
+        assert self._started is not None
+        return self._started

@@ -53,9 +53,10 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         extract: what to copy out after exit code 0.
         capture_output: keep stdout and stderr in the result, up to 8 MiB each.
         platform: the image's platform, such as ``linux/arm64``; None: the daemon's.
-        user: ``user`` or ``user:group``, each a name or a number, in place of the image's.
-        hostname: the container's; None: the daemon takes the container's id.
-        extra_hosts: more names and their addresses, for ``/etc/hosts``; ``host-gateway`` is the daemon's host.
+        user: ``user`` or ``user:group``, each a name or a number; None: the image's user.
+        hostname: the container's host name; None: the container's id.
+        extra_hosts: additional host names and their addresses for ``/etc/hosts``. The address ``host-gateway`` stands
+            for the daemon's host.
         labels: labels for the container and its volume. Those that begin with ``light-runner.`` are refused.
     """
 
@@ -88,20 +89,22 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
             uses its default.
         gpus: ``"all"``, a count, or a list as ``docker run --gpus`` takes it: ``"device=0,1"``. None: no GPU.
         no_new_privileges: block privilege escalation by setuid programs.
-        pids: how many processes and threads a run may have.
+        pids: the limit of processes and threads.
         read_only: make the image's file system read-only. The workdir and a tmpfs at ``/tmp`` stay writable.
-        tmpfs: more folders in memory, which counts towards `memory`: a size (``"64m"``, bytes) for each path, or
-            options as ``docker run --tmpfs`` takes them: ``"size=64m,mode=1777,exec"``. Without a size it is half of
-            `memory`, as Linux takes half of the machine's. ``noexec,nosuid,nodev`` hold unless ``exec`` is given.
-        ulimits: limits of each process by their names in ``docker run --ulimit``, one number or the soft and the hard
-            one: ``{"nofile": 1024, "cpu": (10, 20)}``; -1 is none.
-        seccomp: a seccomp profile in place of the daemon's: a file's path, its JSON, or what that says. What would
-            allow every system call is refused.
+        tmpfs: paths for additional folders in memory, each with a size (``"64m"`` or bytes) or with options as for
+            ``docker run --tmpfs``: ``"size=64m,mode=1777,exec"``. Their content counts towards `memory`. The default
+            size is half of `memory`, as Linux's is half of the machine's. ``noexec,nosuid,nodev`` apply unless ``exec``
+            is given.
+        ulimits: limits per process, by their names in ``docker run --ulimit``: one number, or the soft and the hard
+            limit: ``{"nofile": 1024, "cpu": (10, 20)}``. -1 means no limit.
+        seccomp: a seccomp profile instead of the daemon's: the path of a file, its JSON text, or the decoded JSON. A
+            profile that allows every system call is refused.
         userns: ``"remap"``: runs fail unless the daemon maps its containers' users to unprivileged ones
-            (``userns-remap``, or rootless); ``"host"``: they are not mapped even if it does; None: as it does.
-        disk: how much a run may write to its file system, the workdir included: ``"1g"`` or bytes. The workdir is
-            then no volume. Only where the daemon's storage has quotas (overlay2 on xfs that is mounted with
-            ``pquota``, btrfs, zfs); elsewhere runs fail. Volumes that the image declares are not limited.
+            (``userns-remap``, or rootless). ``"host"``: users are not mapped, even if the daemon maps them. None: as
+            the daemon is configured.
+        disk: how much a run may write to its file system, the workdir included: ``"1g"`` or bytes. The workdir is then
+            not a volume. Runs fail unless the daemon's storage has quotas: overlay2 on xfs with ``pquota``, btrfs or
+            zfs. Volumes that the image declares are not limited.
         max_extract_bytes: limit of one `ExtractSpec`'s archive, in bytes.
         max_concurrent: how many runs at once: an int, or a limiter to share; further runs wait. None: no limit.
         build_timeout: seconds for building the setup steps, pulls excluded; None: no limit.
@@ -109,7 +112,7 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
             ``DOCKER_HOST``, the Docker CLI's current context, or the usual sockets.
         tls: the TLS context for a TCP address; None: as ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``, or the Docker
             CLI's context, say.
-        connect: opens the connections to the daemon, in place of `host` and `tls`: the fake engine's, or a tunnel's.
+        connect: a function that opens connections to the daemon, instead of `host` and `tls`: a fake engine's or a tunnel's.
     """
 
     memory: str | int = DEFAULT_MEMORY

@@ -112,7 +112,8 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
             ``DOCKER_HOST``, the Docker CLI's current context, or the usual sockets.
         tls: the TLS context for a TCP address; None: as ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``, or the Docker
             CLI's context, say.
-        connect: a function that opens connections to the daemon, instead of `host` and `tls`: a fake engine's or a tunnel's.
+        connect: a function that opens connections to the daemon, instead of `host` and `tls`: a fake engine's or a
+            tunnel's.
     """
 
     memory: str | int = DEFAULT_MEMORY

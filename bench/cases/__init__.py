@@ -16,7 +16,7 @@ from bench.stage import Stage
 
 from .decoding import frames
 from .held import held
-from .logs import logs
+from .logs import logs, raw_output
 from .networks import prepared
 from .processes import imports, memory
 from .spawn import noop, project
@@ -44,6 +44,7 @@ CASES: dict[str, CaseMaker] = {
     "logs-16": partial(logs, line_bytes=16),
     "logs-70": partial(logs, line_bytes=70),
     "logs-1000": partial(logs, line_bytes=1000),
+    "output-raw": raw_output,
     "frames": frames,
     "imports": imports,
     "memory": memory,

@@ -14,7 +14,7 @@ from bench.job import Job
 from bench.programs import DockerCli
 from bench.sampling import Case, Contender, Goal, Sample, timed
 from bench.stage import Stage
-from lightrunner import DockerRunner, LogLine, RunRequest
+from lightrunner import DockerRunner, LogLine, OutputChunk, RunRequest
 
 _OUTPUT_BYTES = 200 * 10**6
 _BLOCK_BYTES = 4 * 10**6
@@ -26,6 +26,23 @@ def printing(output_bytes: int, line_bytes: int) -> str:
     lines = _BLOCK_BYTES // line_bytes
     times = output_bytes // (lines * line_bytes)
     return f"yes {'x' * (line_bytes - 1)} | head -n {lines} > /tmp/block; cat $(yes /tmp/block | head -n {times})"
+
+
+@asynccontextmanager
+async def raw_output(stage: Stage) -> AsyncGenerator[Case]:
+    """200 MB in chunks as they come, each one counted, beside a pipe that is read in blocks."""
+    job = Job(RunRequest(image=stage.image, entrypoint=printing(_OUTPUT_BYTES, 70), network="none"))
+    contenders = {"lightrunner": _ours_raw(stage.runner, job.request)}
+    if (cli := stage.cli) is not None:
+        contenders["docker run"] = timed(lambda: _read_pipe(cli, job))
+    yield Case(
+        name="output-raw",
+        title=f"{_OUTPUT_BYTES // 10**6} MB of output, in chunks to a callback or in blocks from a pipe",
+        contenders=contenders,
+        rounds=stage.rounds(8, 1),
+        goals=(Goal("lightrunner", "docker run", 1.1),),
+        warm_up=not stage.quick,
+    )
 
 
 @asynccontextmanager
@@ -60,6 +77,23 @@ def _ours(runner: DockerRunner, request: RunRequest, line_bytes: int) -> Contend
         result = (await runner.run(request, on_log=count)).check()
         seconds = time.perf_counter() - begin
         _check(seen, line_bytes)
+        return Sample(seconds, {"start": seconds - result.timings.run, "output": result.timings.run})
+
+    return contender
+
+
+def _ours_raw(runner: DockerRunner, request: RunRequest) -> Contender:
+    async def contender() -> Sample:
+        seen = 0
+
+        def count(chunk: OutputChunk) -> None:
+            nonlocal seen
+            seen += len(chunk.data)
+
+        begin = time.perf_counter()
+        result = (await runner.run(request, on_output=count)).check()
+        seconds = time.perf_counter() - begin
+        _check(seen, 1)
         return Sample(seconds, {"start": seconds - result.timings.run, "output": result.timings.run})
 
     return contender

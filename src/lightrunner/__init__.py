@@ -34,10 +34,13 @@ from .results import CacheCleanup as CacheCleanup
 from .results import CacheImage as CacheImage
 from .results import ExtractResult as ExtractResult
 from .results import LogLine as LogLine
+from .results import OutputChunk as OutputChunk
 from .results import Progress as Progress
 from .results import ReapResult as ReapResult
+from .results import RunLimits as RunLimits
 from .results import RunResult as RunResult
 from .results import Timings as Timings
+from .rules.verdict import Outcome as Outcome
 from .runner import DockerRunner as DockerRunner
 from .runs.handle import Execution as Execution
 from .sync import run_sync as run_sync

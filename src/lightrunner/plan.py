@@ -5,6 +5,7 @@
 
 import errno
 import json
+import math
 import os
 import ssl
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from .rules.limits import MAX_PROFILE_BYTES
 from .rules.members import check_ignore
 from .rules.names import ImageReference
 from .rules.sizes import GpuRequest
+from .rules.terminal import typed
 from .rules.violation import RuleViolation
 from .rules.walls import Ulimit, UserNamespace
 
@@ -74,6 +76,9 @@ class RunPlan(NamedTuple):
     hostname: str | None
     extra_hosts: list[str]
     labels: dict[str, str]
+    cpu_timeout: float = math.inf
+    output_limit: int | None = None
+    tty_size: tuple[int, int] | None = None
 
     @property
     def names_hosts(self) -> bool:
@@ -112,6 +117,9 @@ def check_request(request: RunRequest) -> RunPlan:
     """Check a request, and convert it to the terms of the Engine API. `dir` is not read: the seed does that."""
     env, dropped = names.parse_env("env", request.env)
     workdir = names.parse_workdir("workdir", request.workdir)
+    data = _input(request.input)
+    size = sizes.parse_terminal_size("tty_size", request.tty_size)
+    tty_size = size if _flag("tty", request.tty) else None
     return RunPlan(
         image=names.parse_image("image", request.image),
         steps=check_steps("run", request.run),
@@ -119,7 +127,7 @@ def check_request(request: RunRequest) -> RunPlan:
         entrypoint=None if request.entrypoint is None else _entrypoint(request.entrypoint),
         source=None if request.dir is None else names.parse_host_path("dir", request.dir),
         ignore=check_ignore("ignore", request.ignore),
-        input=_input(request.input),
+        input=data if tty_size is None else typed("input", data or b""),
         timeout=sizes.parse_timeout("timeout", request.timeout),
         network=None if request.network is None else names.check_network("network", request.network),
         env=env,
@@ -131,6 +139,11 @@ def check_request(request: RunRequest) -> RunPlan:
         hostname=None if request.hostname is None else identity.parse_hostname("hostname", request.hostname),
         extra_hosts=identity.parse_extra_hosts("extra_hosts", request.extra_hosts),
         labels=identity.parse_labels("labels", request.labels),
+        cpu_timeout=sizes.parse_timeout("cpu_timeout", request.cpu_timeout),
+        output_limit=None
+        if request.output_limit is None
+        else sizes.parse_byte_limit("output_limit", request.output_limit),
+        tty_size=tty_size,
     )
 
 
@@ -142,13 +155,19 @@ def check_mounts(plan: RunPlan, sandbox: Sandbox) -> None:
 
 
 def check_detachable(request: RunRequest) -> None:
-    """Refuse `input` and `capture_output`, which need a live caller, and extracts that a state file cannot hold."""
+    """Refuse what needs a live caller, such as `input`, and extracts that a state file cannot hold."""
     if request.input is not None:
         raise RuleViolation("input", request.input, "a detached run has no stdin; put the input into dir")
     if request.capture_output:
         raise RuleViolation(
             "capture_output", request.capture_output, "a detached run captures no output; pass on_log to attach"
         )
+    if request.cpu_timeout is not None:
+        raise RuleViolation("cpu_timeout", request.cpu_timeout, "a detached run has nobody to watch its CPU time")
+    if request.output_limit is not None:
+        raise RuleViolation("output_limit", request.output_limit, "a detached run has nobody to count its output")
+    if request.tty:
+        raise RuleViolation("tty", request.tty, "a detached run has no terminal")
     for at, entry in enumerate(request.extract):
         # The state file is JSON, which holds neither bytes nor names that are not UTF-8.
         names.check_text(f"extract[{at}].from_", entry.from_)

@@ -17,6 +17,7 @@ from .rules.limits import (
     DEFAULT_PIDS,
     DEFAULT_RUNTIME,
     DEFAULT_TIMEOUT,
+    DEFAULT_TTY_SIZE,
     DEFAULT_WORKDIR,
 )
 
@@ -58,6 +59,12 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         extra_hosts: additional host names and their addresses for ``/etc/hosts``. The address ``host-gateway`` stands
             for the daemon's host.
         labels: labels for the container and its volume. Those that begin with ``light-runner.`` are refused.
+        cpu_timeout: seconds of CPU time, of all processes together, to SIGKILL; None: no limit. lightrunner asks the
+            daemon for the figure, which takes some milliseconds, and up to 1 s on Docker before 23.
+        output_limit: bytes, of stdout and stderr together, to SIGKILL; what is over it is dropped. None: no limit.
+        tty: give the container a terminal. All output is then one stream, ``stdout``, with the terminal's line ends,
+            and `input` is typed: the terminal echoes it, acts on control characters, and reports its end once (Ctrl-D).
+        tty_size: rows and columns of the terminal.
     """
 
     image: str
@@ -77,6 +84,10 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str | None = None
     extra_hosts: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     labels: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    cpu_timeout: float | None = None
+    output_limit: int | None = None
+    tty: bool = False
+    tty_size: tuple[int, int] = DEFAULT_TTY_SIZE
 
 
 class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):

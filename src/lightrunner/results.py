@@ -9,6 +9,8 @@ import msgspec
 
 from .engine.frames import StreamName
 from .errors import LightRunnerError, LightRunnerErrorCode
+from .rules.explain import Ending, explain
+from .rules.verdict import Outcome
 
 ExtractStatus = Literal["ok", "missing", "error"]
 
@@ -48,6 +50,20 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     partial: bool = False
 
 
+class OutputChunk(msgspec.Struct, frozen=True, gc=False):
+    """Some bytes of output, as they came: neither decoded nor split into lines.
+
+    Attributes:
+        stream: ``stdout`` or ``stderr``. The output of a terminal is ``stdout``.
+        data: the bytes, at least one.
+        time: seconds from the start of the run to their arrival here.
+    """
+
+    stream: StreamName
+    data: bytes
+    time: float
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A message of a pull, or a line of a build.
 
@@ -66,6 +82,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 LogCallback = Callable[[LogLine], object]
 """Called with each line; may be async. An exception ends the run and propagates from `run` unchanged."""
+
+OutputCallback = Callable[[OutputChunk], object]
+"""Called with each chunk, in the daemon's order; may be async. An exception ends the run and propagates from `run`
+unchanged."""
 
 ProgressCallback = Callable[[Progress], object]
 """Called with each message; not async. An exception propagates from `run` unchanged."""
@@ -138,45 +158,84 @@ class CacheCleanup(msgspec.Struct, frozen=True):
     freed_bytes: int
 
 
+class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits that a run had; None: no such limit, or not known any more.
+
+    Attributes:
+        timeout: seconds.
+        cpu_timeout: seconds of CPU time.
+        memory: bytes.
+        output: bytes of stdout and stderr together.
+    """
+
+    timeout: float | None = None
+    cpu_timeout: float | None = None
+    memory: int | None = None
+    output: int | None = None
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run. A non-zero exit code is a result, not an exception.
 
     Attributes:
-        success: the exit code is 0, and the run was neither cancelled nor timed out.
+        success: the process exited by itself with code 0, and the run was not cancelled.
+        outcome: what ended the run; `lightrunner.rules.verdict.judge` has the rules.
         exit_code: the process's exit code; 128 + n if signal n killed it (137: SIGKILL).
+        signal: the number of the signal that killed the process; None if it exited by itself.
         duration: seconds from the start to the exit.
         cancelled: `Execution.cancel` or `Execution.stop` was called before the run ended.
         timed_out: the time-out killed the container.
-        oom_killed: the kernel killed a process of the container at its memory limit.
+        oom_killed: the kernel killed a process of the container at its memory limit. The run may have survived it.
+        limits: the limits that the run had.
         extracted: one result per `ExtractSpec`; None without specs, or if the run did not succeed.
         stdout: captured output; None without `capture_output`.
         stderr: captured output; None without `capture_output`.
+        output: both streams as they came, the stream of each chunk with it; None without `capture_output`.
         stdout_truncated: there was more than 8 MiB, and the rest was dropped.
         stderr_truncated: the same for stderr.
+        output_truncated: a stream was truncated, or there were more than 65,536 chunks, and `output` lacks the rest.
         timings: seconds per phase.
     """
 
     success: bool
     exit_code: int
     duration: float
+    outcome: Outcome = Outcome.EXITED
+    signal: int | None = None
     cancelled: bool = False
     timed_out: bool = False
     oom_killed: bool = False
+    limits: RunLimits = RunLimits()
     extracted: tuple[ExtractResult, ...] | None = None
     stdout: bytes | None = None
     stderr: bytes | None = None
+    output: tuple[OutputChunk, ...] | None = None
     stdout_truncated: bool = False
     stderr_truncated: bool = False
+    output_truncated: bool = False
     timings: Timings = msgspec.field(default_factory=Timings)
+
+    def explain(self) -> str:
+        """Return what ended the run, in one sentence for a person: ``killed after 5.0 s: the time limit``."""
+        return explain(
+            Ending(
+                self.outcome,
+                exit_code=self.exit_code,
+                signal=self.signal,
+                duration=self.duration,
+                oom_killed=self.oom_killed,
+                cpu_timeout=self.limits.cpu_timeout or 0.0,
+                memory=self.limits.memory or 0,
+                output_limit=self.limits.output or 0,
+            )
+        )
 
     def check(self) -> "RunResult":
         """Return this result, or raise if it is not a success.
 
         Raises:
-            LightRunnerError: RUN_UNSUCCESSFUL.
+            LightRunnerError: RUN_UNSUCCESSFUL, with the sentence of `explain`.
         """
         if self.success:
             return self
-        why = [f"exit code {self.exit_code}"]
-        why += [word for word in ("cancelled", "timed_out", "oom_killed") if getattr(self, word)]
-        raise LightRunnerError(LightRunnerErrorCode.RUN_UNSUCCESSFUL, ", ".join(why).replace("_", " "))
+        raise LightRunnerError(LightRunnerErrorCode.RUN_UNSUCCESSFUL, self.explain())

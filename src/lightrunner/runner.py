@@ -21,11 +21,20 @@ from .nurseries import run_in_child
 from .plan import RunPlan, check_detachable, check_mounts, check_options, check_request
 from .pool import PoolSize
 from .requests import RunnerOptions, RunRequest
-from .results import CacheCleanup, CacheImage, LogCallback, ProgressCallback, ReapResult, RunResult
+from .results import (
+    CacheCleanup,
+    CacheImage,
+    LogCallback,
+    OutputCallback,
+    ProgressCallback,
+    ReapResult,
+    RunResult,
+)
 from .rules.limits import CLOSE_TIMEOUT, DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
 from .rules.names import check_network
 from .rules.sizes import parse_age, parse_count, parse_timeout
 from .rules.violation import RuleViolation
+from .runs.output import Listeners
 from .runs.prepare import Preparation
 from .runs.run import Run, StartedStatus
 from .warm.pool import WarmPool
@@ -88,6 +97,7 @@ class DockerRunner:
         request: RunRequest,
         *,
         on_log: LogCallback | None = None,
+        on_output: OutputCallback | None = None,
         on_progress: ProgressCallback | None = None,
         task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
     ) -> RunResult:
@@ -100,6 +110,8 @@ class DockerRunner:
             request: what to run.
             on_log: called with each line of output, in order per stream, as it arrives. A slow callback loses nothing:
                 up to 8 MiB are buffered for it, then the container blocks.
+            on_output: called with each chunk of output, in the daemon's order, neither decoded nor split; as `on_log`,
+                it may be slow. Of output that both get, `on_output` has each chunk first.
             on_progress: called with the messages of a pull or a build.
             task_status: trio's, for ``nursery.start``.
 
@@ -118,7 +130,14 @@ class DockerRunner:
         with invalid_request():
             plan = self._check(request)
         warn_of_dropped_env(plan.dropped_env)
-        lifecycle = Run(self._engine, self._networks, plan, self._sandbox, on_log=on_log, on_progress=on_progress)
+        lifecycle = Run(
+            self._engine,
+            self._networks,
+            plan,
+            self._sandbox,
+            listeners=Listeners(on_log, on_output),
+            on_progress=on_progress,
+        )
         async with self._admitted():
             return await run_in_child(lifecycle.run, task_status)
 
@@ -129,8 +148,9 @@ class DockerRunner:
         to 32 MB of its output. `attach` finds the run from any process on this host.
 
         Raises:
-            LightRunnerError: as `run` before the start; nothing is left on the daemon. INVALID_REQUEST also for `input`
-                and `capture_output`, which need a live caller. STATE_FAILED: the state cannot be written.
+            LightRunnerError: as `run` before the start; nothing is left on the daemon. INVALID_REQUEST also for
+                `input`, `capture_output`, `cpu_timeout`, `output_limit` and `tty`, which need a live caller.
+                STATE_FAILED: the state cannot be written.
         """
         self._check_open()
         with invalid_request():
@@ -148,6 +168,7 @@ class DockerRunner:
         run_id: str,
         *,
         on_log: LogCallback | None = None,
+        on_output: OutputCallback | None = None,
         task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
     ) -> RunResult:
         """Wait for a detached run, extract its files, remove its container, and return its result.
@@ -159,6 +180,7 @@ class DockerRunner:
         Args:
             run_id: the id that `detach` returned.
             on_log: called with each line of output, from the start of the run.
+            on_output: called with each chunk of output, from the start of the run.
             task_status: trio's, for ``nursery.start``.
 
         Resource handling: cancelling `attach` does not affect the run. The run's time-out is enforced while a process
@@ -170,7 +192,9 @@ class DockerRunner:
         """
         self._check_open()
         async with self._under_way():
-            return await run_in_child(partial(attach, self._engine, run_id, on_log=on_log, task_status=task_status))
+            return await run_in_child(
+                partial(attach, self._engine, run_id, Listeners(on_log, on_output), task_status=task_status)
+            )
 
     async def list(self) -> list[RunState]:
         """Return the detached runs of this host from their state files, oldest first."""

@@ -9,7 +9,7 @@ import trio
 from .keywords import keywords_of
 from .nurseries import open_bare_nursery
 from .requests import RunnerOptions, RunRequest
-from .results import LogCallback, ProgressCallback, RunResult
+from .results import LogCallback, OutputCallback, ProgressCallback, RunResult
 from .runner import DockerRunner
 
 
@@ -17,6 +17,7 @@ class SyncOptions(RunnerOptions, frozen=True, kw_only=True):
     """The keywords of `run_sync`: the runner's, and those of its `run`."""
 
     on_log: LogCallback | None = None
+    on_output: OutputCallback | None = None
     on_progress: ProgressCallback | None = None
 
 
@@ -29,7 +30,7 @@ def run_sync(request: RunRequest, options: SyncOptions) -> RunResult:
 
     Args:
         request: what to run.
-        options: the keywords of `DockerRunner`, and `on_log` and `on_progress` of its `run`.
+        options: the keywords of `DockerRunner`, and `on_log`, `on_output` and `on_progress` of its `run`.
 
     Returns:
         The result.
@@ -41,7 +42,9 @@ def run_sync(request: RunRequest, options: SyncOptions) -> RunResult:
 
     async def main() -> RunResult:
         async with DockerRunner(**{name: getattr(options, name) for name in RunnerOptions.__struct_fields__}) as runner:
-            return await runner.run(request, on_log=options.on_log, on_progress=options.on_progress)
+            return await runner.run(
+                request, on_log=options.on_log, on_output=options.on_output, on_progress=options.on_progress
+            )
 
     return trio.run(_until_sigterm, main)
 

@@ -169,7 +169,7 @@ async def test_a_cancel_after_the_exit_comes_too_late(runner: DockerRunner, raw:
     await exited(raw, run_id)
     async with trio.open_nursery() as nursery:
         execution = await attach(nursery, runner, run_id)
-        await execution.kill_as_cancelled("SIGTERM")
+        await execution.kill_as_asked("SIGTERM")
         result = await execution.wait()
     state = read_state(run_id)
     assert state is not None

@@ -71,7 +71,8 @@ async def test_the_state_on_the_disk(runner: DockerRunner, busybox: str, state_d
     state = stored(state_dir, run_id)
     assert state.keys() == {
         "id", "container", "volume", "image", "workdir", "entrypoint", "startedAt", "status",  # light-runner's
-        "timeout", "deadline", "bootDeadline", "boot", "extract", "maxExtractBytes", "owner",
+        "timeout", "deadline", "bootDeadline", "boot", "extract", "maxExtractBytes", "memory",
+        "owner",
     }  # fmt: skip
     assert state["id"] == run_id
     assert state["container"] == state["volume"] == name_of(run_id)
@@ -122,7 +123,16 @@ async def test_a_rejected_extract_is_rejected_at_attach(runner: DockerRunner, bu
 
 
 @pytest.mark.parametrize(
-    "fields", [{"input": {"n": 1}}, {"input": b""}, {"capture_output": True}, {"image": "no image"}]
+    "fields",
+    [
+        {"input": {"n": 1}},
+        {"input": b""},
+        {"capture_output": True},
+        {"cpu_timeout": 1.0},
+        {"output_limit": 1},
+        {"tty": True},
+        {"image": "no image"},
+    ],
 )
 async def test_what_is_refused_makes_nothing(state_dir: Path, fields: dict[str, Any]) -> None:
     (field,) = fields

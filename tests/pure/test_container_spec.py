@@ -190,3 +190,8 @@ def test_an_empty_input_is_an_input() -> None:
 def test_counts_of_gpus(gpus: str | int, request_: dict[str, Any]) -> None:
     body = body_of(RunRequest(image="busybox"), RunnerOptions(gpus=gpus))
     assert body["HostConfig"]["DeviceRequests"] == [request_]
+
+
+def test_a_terminal_and_its_size() -> None:
+    body = body_of(RunRequest(image="busybox", tty=True, tty_size=(33, 120)))
+    assert (body["Tty"], body["HostConfig"]["ConsoleSize"], body["OpenStdin"]) == (True, [33, 120], True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lightrunner.engine import EngineProtocolError, FrameDecoder
 from lightrunner.engine.errors import MAX_ERROR_BODY_BYTES
+from lightrunner.engine.frames import PlainDecoder
 
 from .encoders import frame
 from .feeding import (
@@ -128,3 +129,10 @@ def test_round_trip(frames: Output, choice: st.DataObject) -> None:
 def test_hostile_bytes(data: bytes, choice: st.DataObject) -> None:
     whole = decoded_or_refused(decode, [data], EngineProtocolError)
     assert decoded_or_refused(decode, choice.draw(chunked(data)), EngineProtocolError) == whole
+
+
+def test_a_terminal_has_one_stream_without_frames() -> None:
+    decoder = PlainDecoder()
+    assert decoder.feed(b"") == []
+    assert [(piece.stream, bytes(piece.data)) for piece in decoder.feed(b"\x01\0\0\0")] == [("stdout", b"\x01\0\0\0")]
+    decoder.close()

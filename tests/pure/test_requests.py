@@ -97,6 +97,14 @@ NESTED.append(NESTED)
         ("hostname", "a b", "not a hostname"),
         ("extra_hosts", [], "not a mapping"),
         ("labels", "a=b", "not a mapping"),
+        ("cpu_timeout", 0, "more than 0"),
+        ("output_limit", 0, "at least 1 byte"),
+        ("tty", 1, "not True or False"),
+        ("tty_size", "24x80", "not a pair"),
+        ("tty_size", (24, 80, 1), "not a pair"),
+        ("tty_size", (0, 80), "from 1 to 65535 each"),
+        ("tty_size", (24, True), "from 1 to 65535 each"),
+        ("tty_size", (24, 65_536), "from 1 to 65535 each"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -175,6 +183,16 @@ def test_any_value_in_any_field(value: Any, text: str) -> None:
     check_request(RunRequest(image="busybox", extract=[ExtractSpec(text, text), ExtractSpec(value, value)]))
 
 
+def test_limits_and_terminal() -> None:
+    plain = check_request(RunRequest(image="busybox"))
+    assert (plain.cpu_timeout, plain.output_limit, plain.tty_size, plain.input) == (math.inf, None, None, None)
+    plan = check_request(
+        RunRequest(image="busybox", cpu_timeout=2, output_limit=5, tty=True, tty_size=(5, 6), input="x")
+    )
+    assert (plan.cpu_timeout, plan.output_limit, plan.tty_size, plan.input) == (2.0, 5, (5, 6), b'"x"\x04\x04')
+    assert check_request(RunRequest(image="busybox", tty=True)).input == b"\x04"
+
+
 not_a_path: Any = 3
 DETACHABLE = RunRequest(image="busybox", timeout=1, extract=[ExtractSpec("a", "b"), ExtractSpec("", Path("c"))])
 
@@ -189,6 +207,9 @@ def test_a_request_that_can_be_detached() -> None:
         ("input", {"input": 0}, 0, "no stdin"),
         ("input", {"input": b""}, b"", "no stdin"),
         ("capture_output", {"capture_output": True}, True, "pass on_log to attach"),
+        ("cpu_timeout", {"cpu_timeout": 1.5}, 1.5, "watch its CPU time"),
+        ("output_limit", {"output_limit": 5}, 5, "count its output"),
+        ("tty", {"tty": True}, True, "no terminal"),
         ("extract[0].to", {"extract": [ExtractSpec("a", "\udcff")]}, "\udcff", "UTF-8"),
         ("extract[0].to", {"extract": [ExtractSpec("a", Path("\udcff"))]}, "\udcff", "UTF-8"),
         ("extract[1].from_", {"extract": [ExtractSpec("a", "b"), ExtractSpec("\ud800", "b")]}, "\ud800", "UTF-8"),

@@ -128,3 +128,20 @@ def test_path_stats_that_cannot_be_read(header: str | None, match: str) -> None:
 @given(any_text | json_values.map(lambda value: base64.b64encode(json.dumps(value).encode()).decode()))
 def test_hostile_path_stats(header: str) -> None:
     decoded_or_refused(lambda _: wire.decode_path_stat("operation", header), [], EngineProtocolError)
+
+
+def test_events_come_on_lines() -> None:
+    line = b'{"Type":"container","Action":"kill","Actor":{"ID":"c","Attributes":{"signal":"9"}},"time":1}'
+    events = wire.decode_lines(wire.EVENT, "system_events", line + b"\r\n\n" + line)
+    assert [(event.action, event.actor.id, event.actor.attributes) for event in events] == [
+        ("kill", "c", {"signal": "9"})
+    ] * 2
+    assert wire.decode_lines(wire.EVENT, "system_events", b"") == []
+    with pytest.raises(EngineProtocolError, match="system_events"):
+        wire.decode_lines(wire.EVENT, "system_events", line + b"\n{")
+
+
+def test_stats_of_what_does_not_run_are_0() -> None:
+    body = b'{"cpu_stats":{"cpu_usage":{"total_usage":43553174},"throttling_data":{}},"memory_stats":{}}'
+    assert wire.decode(wire.CONTAINER_STATS, "container_stats", body).cpu_stats.cpu_usage.total_usage == 43553174
+    assert wire.decode(wire.CONTAINER_STATS, "container_stats", b"{}").cpu_stats.cpu_usage.total_usage == 0

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import trio
 
 from lightrunner import DockerRunner, Execution, LogLine, RunRequest, RunResult
-from lightrunner.results import LogCallback, ProgressCallback
+from lightrunner.results import LogCallback, OutputCallback, ProgressCallback
 from tools.raw_engine import RawEngine
 
 
@@ -57,10 +57,13 @@ async def start(
     request: RunRequest,
     *,
     on_log: LogCallback | None = None,
+    on_output: OutputCallback | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Execution:
     """Start a run and return its handle."""
-    execution: Execution = await nursery.start(partial(runner.run, request, on_log=on_log, on_progress=on_progress))
+    execution: Execution = await nursery.start(
+        partial(runner.run, request, on_log=on_log, on_output=on_output, on_progress=on_progress)
+    )
     return execution
 
 

@@ -76,6 +76,15 @@ REQUESTS: list[dict[str, Any]] = [
     {"extract": "text"},
     {"extract": ["/app/result.json"]},
     {"capture_output": 1},
+    {"cpu_timeout": 0},
+    {"cpu_timeout": "1"},
+    {"output_limit": 0},
+    {"output_limit": 1.5},
+    {"tty": 1},
+    {"tty_size": (24,)},
+    {"tty_size": (0, 80)},
+    {"tty_size": "24x80"},
+    {"tty": True, "input": "x" * 5000},
 ]
 
 OPTIONS: list[dict[str, Any]] = [

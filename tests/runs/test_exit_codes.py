@@ -1,10 +1,8 @@
 """However a process ends, the result has its exit code, and only 0 is a success."""
 
-from typing import Any
-
 import pytest
 
-from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunResult
+from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode
 from tests.runs.shell_runs import Run, shell
 
 
@@ -31,20 +29,6 @@ async def test_check_returns_a_success_and_raises_for_anything_else(runner: Dock
     success = await runner.run(shell(busybox, "true"))
     assert success.check() is success
     failure = await runner.run(shell(busybox, "exit 3"))
-    with pytest.raises(LightRunnerError, match="exit code 3") as raised:
+    with pytest.raises(LightRunnerError, match="exited with code 3 after") as raised:
         failure.check()
     assert raised.value.code is LightRunnerErrorCode.RUN_UNSUCCESSFUL
-
-
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        ({"timed_out": True}, "exit code 137, timed out"),
-        ({"oom_killed": True}, "exit code 137, oom killed"),
-        ({"cancelled": True, "timed_out": True}, "exit code 137, cancelled, timed out"),
-    ],
-)
-def test_check_says_why(flags: dict[str, Any], sentence: str) -> None:
-    result = RunResult(success=False, exit_code=137, duration=1.0, **flags)
-    with pytest.raises(LightRunnerError, match=rf": {sentence}$"):
-        result.check()

@@ -5,6 +5,7 @@ state file.
 """
 
 from contextlib import nullcontext
+from datetime import UTC, datetime
 
 import trio
 
@@ -12,13 +13,14 @@ from lightrunner.engine import EngineClient, EngineNotFound
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from lightrunner.host.owner import is_dead, parse_owner
 from lightrunner.nurseries import open_bare_nursery, protected
-from lightrunner.results import LogCallback, RunResult
+from lightrunner.results import RunLimits, RunResult
 from lightrunner.rules.limits import KILL_TIMEOUT
+from lightrunner.rules.verdict import Outcome, is_success, judge
 from lightrunner.runs.handle import Execution, no_exit_error
-from lightrunner.runs.output import Output
+from lightrunner.runs.output import Listeners, Output
 from lightrunner.runs.run import StartedStatus
 
-from .finish import container_state, finish_run, kill_with_note, read_run
+from .finish import container_state, evidence_of, finish_run, kill_with_note, read_run
 from .logs import whole_log
 from .state import RunState, from_stored, reading_logs
 
@@ -26,9 +28,7 @@ _START_POLL = 0.1
 """Seconds between two inspects of a container that another process is about to start."""
 
 
-async def attach(
-    engine: EngineClient, run_id: str, *, on_log: LogCallback | None, task_status: StartedStatus
-) -> RunResult:
+async def attach(engine: EngineClient, run_id: str, listeners: Listeners, *, task_status: StartedStatus) -> RunResult:
     """Wait for a detached run, finish it, and return its result. For a finished run, read the result from its file.
 
     Cancelling `attach` does not affect the run, which can be attached to later.
@@ -44,7 +44,7 @@ async def attach(
         if state.finished:
             task_status.started(execution)
         else:
-            await _wait_exited(engine, execution, on_log, task_status)
+            await _wait_exited(engine, execution, listeners, task_status)
             state = await finish_run(engine, run_id, execution)
         result = outcome = _result(state)
     except Exception as error:
@@ -61,21 +61,21 @@ class DetachedExecution(Execution):
     def __init__(self, engine: EngineClient, state: RunState) -> None:
         super().__init__(engine, state.id, state.container)
 
-    async def kill_as_cancelled(self, signal: str) -> bool:
+    async def kill_as_asked(self, signal: str) -> bool:
         """Send a signal for `cancel` or `stop`, with a note in the state file."""
-        return await kill_with_note(self, signal, cancelled=True)
+        return await kill_with_note(self, signal, self.asked_for or Outcome.CANCELLED)
 
 
 async def _wait_exited(
-    engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None, task_status: StartedStatus
+    engine: EngineClient, execution: DetachedExecution, listeners: Listeners, task_status: StartedStatus
 ) -> None:
     """Wait until the container has exited, if it was started."""
     # Lock the log before reading the state: a process that finishes the run then waits with the removal.
-    async with reading_logs(execution.id) if on_log is not None else nullcontext():
+    async with reading_logs(execution.id) if listeners.are_there else nullcontext():
         has_started = await _has_started(engine, execution.id)
         task_status.started(execution)
         if has_started:
-            await _supervise(engine, execution, on_log)
+            await _supervise(engine, execution, listeners)
 
 
 async def _has_started(engine: EngineClient, run_id: str) -> bool:
@@ -93,13 +93,15 @@ async def _has_started(engine: EngineClient, run_id: str) -> bool:
         await trio.sleep(_START_POLL)
 
 
-async def _supervise(engine: EngineClient, execution: DetachedExecution, on_log: LogCallback | None) -> None:
+async def _supervise(engine: EngineClient, execution: DetachedExecution, listeners: Listeners) -> None:
     """Wait for the exit, deliver the log from its start, and enforce the rest of the time-out."""
-    output = Output(on_log, capture=False)
+    state = await read_run(execution.id)
+    since = trio.current_time() - (datetime.now(UTC) - state.started_at).total_seconds()
+    output = Output(listeners, capture=False, since=since)
     async with open_bare_nursery() as readers:
-        if on_log is not None:
+        if listeners.are_there:
             readers.start_soon(protected, _read_log, engine, execution, output)
-            readers.start_soon(output.deliver, on_log)
+            readers.start_soon(output.deliver)
         async with open_bare_nursery() as watchers:
             watchers.start_soon(protected, _enforce_timeout, execution)
             with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_wait", container_id=execution.container_id):
@@ -126,12 +128,10 @@ async def _read_log(engine: EngineClient, execution: Execution, output: Output) 
 async def _enforce_timeout(execution: DetachedExecution) -> None:
     """Kill the container at its time-out or at `Execution.cancel`. Raise if it does not exit then."""
     state = await read_run(execution.id)
-    with trio.move_on_after(max(0.0, state.seconds_left())) as scope:
-        await execution.wait_cancel_requested()
-    if scope.cancelled_caught:
-        await kill_with_note(execution, "SIGKILL", timed_out=True)
-    else:
-        await execution.kill_as_cancelled("SIGKILL")
+    reason = Outcome.TIMED_OUT
+    with trio.move_on_after(max(0.0, state.seconds_left())):
+        reason = await execution.wait_kill_requested()
+    await kill_with_note(execution, "SIGKILL", reason)
     await trio.sleep(KILL_TIMEOUT)
     raise no_exit_error(execution.container_id)
 
@@ -142,12 +142,17 @@ def _result(state: RunState) -> RunResult:
         raise LightRunnerError(
             LightRunnerErrorCode.RUN_FAILED, f"run {state.id}: {reason}", container_id=state.container
         )
+    evidence = evidence_of(state, state.exit_code)
+    verdict = judge(evidence)
     return RunResult(
-        success=state.exit_code == 0 and not state.cancelled and not state.timed_out,
+        success=is_success(evidence),
         exit_code=state.exit_code,
         duration=(state.duration_ms or 0.0) / 1000,
-        cancelled=state.cancelled,
-        timed_out=state.timed_out,
+        outcome=verdict.outcome,
+        signal=verdict.signal,
+        cancelled=evidence.asked_for is not None,
+        timed_out=verdict.outcome is Outcome.TIMED_OUT,
         oom_killed=state.oom_killed,
+        limits=RunLimits(timeout=state.timeout, memory=state.memory or None),
         extracted=None if state.extracted is None else tuple(from_stored(entry) for entry in state.extracted),
     )

@@ -39,6 +39,7 @@ async def detach(preparation: Preparation, plan: RunPlan, sandbox: Sandbox) -> s
         starting=True,
         timeout=None if math.isinf(plan.timeout) else plan.timeout,
         extract=tuple(_stored(entry) for entry in plan.extracts),
+        memory=sandbox.memory_bytes,
         max_extract_bytes=sandbox.max_extract_bytes,
         owner=str(current_owner()),
     )

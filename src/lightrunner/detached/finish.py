@@ -20,26 +20,23 @@ from lightrunner.requests import ExtractSpec
 from lightrunner.resources import remove_run
 from lightrunner.results import ExtractResult
 from lightrunner.rules.limits import CLEANUP_TIMEOUT, KILL_TIMEOUT, NAME_PREFIX
+from lightrunner.rules.verdict import Evidence, Outcome, is_success, judge
 from lightrunner.runs.handle import Execution
+from lightrunner.runs.kills import explained
 
 from .state import RunState, no_log_readers, read_state, run_lock, to_stored, write_state
 
 _log = logging.getLogger("lightrunner")
 
 
-async def kill_with_note(
-    execution: Execution, signal: str, *, cancelled: bool = False, timed_out: bool = False
-) -> bool:
+async def kill_with_note(execution: Execution, signal: str, reason: Outcome) -> bool:
     """Note in the state file why the run ends, and send the signal. Return False if the run has ended already."""
     with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_TIMEOUT):
         async with run_lock(execution.id):
             state = await read_run(execution.id)
             if state.finished:
                 return False
-            noted = msgspec.structs.replace(
-                state, cancelled=state.cancelled or cancelled, timed_out=state.timed_out or timed_out
-            )
-            await note(noted)
+            await note(_noted(state, reason))
             was_sent = False
             try:
                 was_sent = await execution.kill(signal)
@@ -85,30 +82,34 @@ async def _finished_state(engine: EngineClient, state: RunState, execution: Exec
     if container.running:
         return state
     extracted: tuple[ExtractResult, ...] = ()
-    cancelled = state.cancelled
-    if container.exit_code == 0 and not (state.cancelled or state.timed_out):
-        extracted, cancelled = await _extract(engine, state, execution)
+    evidence = evidence_of(state, container.exit_code)._replace(oom_killed=container.oom_killed)
+    with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_inspect", container_id=state.container):
+        evidence = await explained(engine, state.container, container, evidence)
+    if is_success(evidence):
+        extracted, asked_for = await _extract(engine, state, execution)
+        state = _noted(state, asked_for)
+    ended_by_us = state.cancelled or judge(evidence).outcome is Outcome.TIMED_OUT
     finished = _moment(container.finished_at)
     # The daemon records a start some milliseconds late, which can be after the exit.
     started = min(_moment(container.started_at), finished)
     return msgspec.structs.replace(
         state,
-        status="cancelled" if cancelled or state.timed_out else "exited",
+        status="cancelled" if ended_by_us else "exited",
         starting=False,
         started_at=started,
         finished_at=finished,
         exit_code=container.exit_code,
         duration_ms=(finished - started).total_seconds() * 1000,
-        cancelled=cancelled,
-        oom_killed=container.oom_killed,
+        oom_killed=evidence.oom_killed,
+        killed_by_others=evidence.killed_by_others,
         extracted=tuple(to_stored(result) for result in extracted) or None,
     )
 
 
 async def _extract(
     engine: EngineClient, state: RunState, execution: Execution | None
-) -> tuple[tuple[ExtractResult, ...], bool]:
-    """Extract the files. Return the results, and whether the run was cancelled meanwhile."""
+) -> tuple[tuple[ExtractResult, ...], Outcome | None]:
+    """Extract the files. Return the results, and what the caller asked for meanwhile."""
     results: list[ExtractResult] = []
     plans = plan_extracts([ExtractSpec(entry.from_, entry.to) for entry in state.extract], state.workdir)
     with execution.extract_scope if execution is not None else trio.CancelScope():
@@ -120,7 +121,29 @@ async def _extract(
             )
         if any(result.status == "error" for result in results):
             await container_state(engine, state)  # Raise if the daemon is down: the next attach then retries.
-    return tuple(results), execution is not None and execution.seal()
+    return tuple(results), execution.seal() if execution is not None else None
+
+
+def evidence_of(state: RunState, exit_code: int) -> Evidence:
+    """Return what the state tells about the end of the run."""
+    asked_for = Outcome.STOPPED if state.stopped else Outcome.CANCELLED if state.cancelled else None
+    return Evidence(
+        exit_code,
+        killed_for=Outcome.TIMED_OUT if state.timed_out else None,
+        asked_for=asked_for,
+        oom_killed=state.oom_killed,
+        killed_by_others=state.killed_by_others,
+    )
+
+
+def _noted(state: RunState, reason: Outcome | None) -> RunState:
+    """Return the state with a reason for the run's end in it. The first request to cancel or to stop counts."""
+    if reason is Outcome.TIMED_OUT:
+        # After a cancellation the container is already being killed.
+        return state if state.cancelled and not state.stopped else msgspec.structs.replace(state, timed_out=True)
+    if reason is None or state.cancelled:
+        return state
+    return msgspec.structs.replace(state, cancelled=True, stopped=reason is Outcome.STOPPED)
 
 
 async def container_state(engine: EngineClient, state: RunState) -> ContainerState | None:

@@ -23,6 +23,7 @@ from lightrunner.host.state_dir import sweep_temporary_files
 from lightrunner.resources import remove_run
 from lightrunner.results import ReapResult
 from lightrunner.rules import limits
+from lightrunner.rules.verdict import Outcome
 from lightrunner.runs.handle import Execution
 
 from .finish import finish_run, kill_with_note
@@ -163,7 +164,7 @@ async def _reap_detached(
     if state is None:
         return await _remove(engine, run_id, container)
     if running:
-        await kill_with_note(Execution(engine, run_id, container.id), "SIGKILL", timed_out=True)
+        await kill_with_note(Execution(engine, run_id, container.id), "SIGKILL", Outcome.TIMED_OUT)
         with trio.move_on_after(limits.KILL_TIMEOUT):
             try:
                 async with engine.container_wait(container.id) as pending:

@@ -1,7 +1,8 @@
 """The state files of detached runs: one JSON file per run in the state folder, for all processes of the host.
 
 Synchronous, except for the locks. The fields are light-runner's, in camelCase on disk. lightrunner adds `timeout`
-(seconds), `deadline`, `bootDeadline`, `extract`, `extracted`, `maxExtractBytes`, `timedOut`, `oomKilled` and `owner`.
+(seconds), `deadline`, `bootDeadline`, `extract`, `extracted`, `maxExtractBytes`, `timedOut`, `oomKilled`,
+`killedByOthers`, `stopped`, `memory` and `owner`.
 """
 
 import logging
@@ -87,6 +88,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
         max_extract_bytes: the limit of one entry's archive, in bytes.
         timed_out: the time-out killed the container.
         oom_killed: the kernel killed a process of the container at its memory limit.
+        killed_by_others: another client of the daemon killed the container with SIGKILL.
+        stopped: the run was stopped, rather than cancelled.
+        memory: the memory limit in bytes; 0: unknown.
         starting: `owner` has not started the container yet.
         owner: the process that started the run, as `lightrunner.host.owner` writes it.
         error: why the run failed.
@@ -113,6 +117,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     max_extract_bytes: int = 0
     timed_out: bool = False
     oom_killed: bool = False
+    killed_by_others: bool = False
+    stopped: bool = False
+    memory: int = 0
     starting: bool = False
     owner: str = ""
     error: str | None = None

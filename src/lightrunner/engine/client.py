@@ -98,6 +98,15 @@ class EngineClient(Containers, Images):
         """Return the daemon's configuration, and information about its host."""
         return wire.decode(wire.SYSTEM_INFO, "system_info", await self._calls.call("system_info", "GET", "/info"))
 
+    async def system_events(self, *, since: float, until: float, filters: Filters | None = None) -> list[wire.Event]:
+        """Return the daemon's events between two moments, in seconds since the epoch by its own clock.
+
+        The daemon keeps the last 256 events. If `until` is still to come, it answers then.
+        """
+        query = {"since": f"{since:.9f}", "until": f"{until:.9f}", "filters": filters_text(filters)}
+        reply = await self._calls.call("system_events", "GET", "/events", query=query)
+        return wire.decode_lines(wire.EVENT, "system_events", reply)
+
     # --- volumes --------------------------------------------------------------------------------------------------
 
     async def volume_create(self, body: wire.VolumeCreateRequest) -> wire.Volume:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from . import wire
 from .calls import TAR, Calls, Filters, Query, filters_text
+from .frames import FrameDecoder, PlainDecoder
 from .streams import AttachedStream, OutputStream
 from .transport import AnyResponse, Response
 
@@ -114,16 +115,31 @@ class Containers:
 
     @asynccontextmanager
     async def container_attach(
-        self, container: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True, logs: bool = False
+        self,
+        container: str,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        logs: bool = False,
+        tty: bool = False,
     ) -> AsyncGenerator[AttachedStream]:
         """Attach to a container's streams. Attach before the start; otherwise output can be lost.
 
         Read to the end without long pauses: 2 s after the exit, the daemon drops unread output.
+
+        Args:
+            container: its id or name.
+            stdin: attach to its stdin.
+            stdout: attach to its stdout.
+            stderr: attach to its stderr.
+            logs: send the output from the start first.
+            tty: the container has a terminal. Its output has no frames, and all of it is stdout.
         """
         path = f"/containers/{quote(container, safe='')}/attach"
         query = {"stream": True, "stdin": stdin, "stdout": stdout, "stderr": stderr, "logs": logs}
         async with self._calls.upgrade("container_attach", path, query=query) as connection:
-            yield AttachedStream(connection)
+            yield AttachedStream(connection, PlainDecoder() if tty else FrameDecoder())
 
     @asynccontextmanager
     async def container_logs(
@@ -134,6 +150,24 @@ class Containers:
         query = {"follow": follow, "stdout": stdout, "stderr": stderr}
         async with self._calls.stream("container_logs", "GET", path, query=query) as response:
             yield OutputStream(response)
+
+    async def container_stats(self, container: str) -> wire.ContainerStatsResponse:
+        """Return what a running container uses at this moment.
+
+        Docker before 23 takes up to a second if it was asked within the last one: it reads the figures once a second.
+        """
+        path = f"/containers/{quote(container, safe='')}/stats"
+        reply = await self._calls.call("container_stats", "GET", path, query={"stream": False, "one-shot": True})
+        return wire.decode(wire.CONTAINER_STATS, "container_stats", reply)
+
+    async def container_resize(self, container: str, *, height: int, width: int) -> None:
+        """Set the size of a running container's terminal, in characters.
+
+        Raises:
+            EngineConflict: it does not run.
+        """
+        path = f"/containers/{quote(container, safe='')}/resize"
+        await self._calls.call("container_resize", "POST", path, query={"h": height, "w": width})
 
     async def container_kill(self, container: str, *, signal: str = "SIGKILL") -> None:
         """Send a signal to a container's main process. SIGKILL reaches a paused container as well.

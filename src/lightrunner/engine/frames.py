@@ -93,3 +93,14 @@ class FrameDecoder:
     def _raise_error(self, text: bytearray) -> None:
         shown = text.decode(errors="replace").strip()
         raise EngineProtocolError(f"the daemon reported an error in the output: {shown or 'no reason given'}")
+
+
+class PlainDecoder:
+    """Decodes the output of a terminal, which has no frames and one stream."""
+
+    def feed(self, data: bytes) -> list[OutputPiece]:
+        """Return all of it, as stdout."""
+        return [OutputPiece("stdout", memoryview(data))] if data else []
+
+    def close(self) -> None:
+        """Note the end, which may come anywhere."""

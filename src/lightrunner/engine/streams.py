@@ -6,7 +6,7 @@ container's streams.
 
 from typing import Protocol
 
-from .frames import FrameDecoder, OutputPiece
+from .frames import FrameDecoder, OutputPiece, PlainDecoder
 from .transport import RawConnection
 
 _SEND_BYTES = 256 * 1024
@@ -23,9 +23,9 @@ class ByteSource(Protocol):
 class OutputStream:
     """Decoded output of a container, from its logs or from an attach."""
 
-    def __init__(self, source: ByteSource) -> None:
+    def __init__(self, source: ByteSource, decoder: FrameDecoder | PlainDecoder | None = None) -> None:
         self._source = source
-        self._decoder = FrameDecoder()
+        self._decoder = decoder or FrameDecoder()
 
     async def receive(self) -> list[OutputPiece]:
         """Receive the next pieces of output, in order; an empty list at the end.
@@ -48,8 +48,8 @@ class AttachedStream(OutputStream):
     One task may receive while another task sends.
     """
 
-    def __init__(self, connection: RawConnection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: RawConnection, decoder: FrameDecoder | PlainDecoder | None = None) -> None:
+        super().__init__(connection, decoder)
         self._connection = connection
 
     async def send_all(self, data: bytes | memoryview) -> None:

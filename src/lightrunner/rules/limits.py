@@ -55,6 +55,7 @@ CACHE_KIND = "cache"
 DEFAULT_MEMORY = "512m"
 DEFAULT_CPUS = 1.0
 DEFAULT_TIMEOUT = 1200.0
+DEFAULT_TTY_SIZE = (24, 80)
 DEFAULT_WORKDIR = "/app"
 DEFAULT_RUNTIME = "runc"
 DEFAULT_MAX_EXTRACT_BYTES = GIB
@@ -140,6 +141,16 @@ BUILD_TAIL_BYTES = 4 * KIB
 MAX_CAPTURE_BYTES = 8 * MIB
 """How much of each stream ``capture_output`` keeps. The rest is dropped, and the result says so."""
 
+MAX_CAPTURE_CHUNKS = 65_536
+"""How many chunks ``capture_output`` keeps the order of. A container that writes single bytes, to stdout and stderr in
+turn, must not cost gigabytes of objects."""
+
+MAX_TERMINAL_LINE_BYTES = 4095
+"""What a terminal takes of one line, newline included; it drops the rest (Linux, N_TTY_BUF_SIZE, termios(3))."""
+
+MAX_TERMINAL_SIZE = 65_535
+"""Rows and columns are an unsigned short each (ioctl_tty(2), TIOCSWINSZ)."""
+
 MAX_LINE_BYTES = 64 * KIB
 """A longer log line is delivered in pieces with ``partial=True``."""
 
@@ -164,6 +175,10 @@ CLOSE_TIMEOUT = CLEANUP_TIMEOUT + 5.0
 
 KILL_TIMEOUT = 30.0
 """From SIGKILL to the end of the output and the exit code."""
+
+KILL_NOTICE_TIMEOUT = 0.5
+"""For the daemon's notice of what killed a container, an OOM kill above all, which may come after the exit (seen on
+Docker 28.5). Waited for only after a SIGKILL that nothing explains."""
 
 STOP_GRACE = 10.0
 """``docker stop``'s default."""

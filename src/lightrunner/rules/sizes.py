@@ -7,7 +7,7 @@ import math
 import re
 from typing import NamedTuple
 
-from .limits import MAX_MEMORY_BYTES, MIN_CPUS, MIN_MEMORY_BYTES
+from .limits import MAX_MEMORY_BYTES, MAX_TERMINAL_SIZE, MIN_CPUS, MIN_MEMORY_BYTES
 from .violation import RuleViolation
 
 # docker/go-units, RAMInBytes: binary units, any case, an optional "i" and "b".
@@ -148,6 +148,20 @@ def parse_count(field: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise RuleViolation(field, value, "not an int of at least 1")
     return value
+
+
+def parse_terminal_size(field: str, value: object) -> tuple[int, int]:
+    """Rows and columns of a terminal, each from 1 to `MAX_TERMINAL_SIZE`."""
+    match value:
+        case (int(rows), int(columns)) if _is_character_count(rows) and _is_character_count(columns):
+            return rows, columns
+        case _:
+            reason = f"not a pair of rows and columns, from 1 to {MAX_TERMINAL_SIZE} each"
+            raise RuleViolation(field, value, reason)
+
+
+def _is_character_count(number: int) -> bool:
+    return not isinstance(number, bool) and 0 < number <= MAX_TERMINAL_SIZE
 
 
 def parse_byte_limit(field: str, value: object) -> int:

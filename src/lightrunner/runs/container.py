@@ -73,6 +73,7 @@ def container_spec(
         open_stdin=has_input,
         stdin_once=has_input,
         attach_stdin=has_input,
+        tty=plan.tty_size is not None,
         attach_stdout=True,
         attach_stderr=True,
         # Nothing reads a disposable container's health, and a probe is one more process in the sandbox.
@@ -92,6 +93,8 @@ def container_spec(
             storage_opt={} if sandbox.disk_bytes is None else {"size": str(sandbox.disk_bytes)},
             extra_hosts=plan.extra_hosts,
             network_mode=network_mode,
+            # Before API 1.42 Linux ignores it: `Execution.resize` sets the size after the start.
+            console_size=UNSET if plan.tty_size is None else plan.tty_size,
             runtime="" if sandbox.runtime == limits.DEFAULT_RUNTIME else sandbox.runtime,
             device_requests=[] if sandbox.gpus is None else [_device_request(sandbox.gpus)],
             # Attached output is read as it arrives. json-file would keep a copy: 270 MB on disk for 100 MB of output.

@@ -12,6 +12,8 @@ from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound, Eng
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors
 from lightrunner.results import RunResult
 from lightrunner.rules.limits import KILL_TIMEOUT, STOP_GRACE
+from lightrunner.rules.sizes import parse_terminal_size
+from lightrunner.rules.verdict import Outcome
 from lightrunner.rules.violation import RuleViolation
 
 _SIGNAL = re.compile(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[1-9][0-9]?")
@@ -27,14 +29,16 @@ class Execution:
         container_id: the daemon's id of the container.
     """
 
-    def __init__(self, engine: EngineClient, run_id: str, container_id: str) -> None:
+    def __init__(self, engine: EngineClient, run_id: str, container_id: str, *, tty: bool = False) -> None:
         self.id = run_id
         self.container_id = container_id
         self._engine = engine
-        self._cancelled = False
+        self._tty = tty
+        self._asked_for: Outcome | None = None
         self._stopping = 0
         self._sealed = False
-        self._cancel_requested = trio.Event()
+        self._kill_reason = Outcome.CANCELLED
+        self._kill_requested = trio.Event()
         self._exited = trio.Event()
         self._finished = trio.Event()
         self._outcome: RunResult | BaseException | None = None
@@ -47,14 +51,13 @@ class Execution:
     @property
     def cancelled(self) -> bool:
         """Whether `cancel` or `stop` was called before the run ended."""
-        # A stop counts from its call: the daemon may respond to it after it has reported the exit.
-        return self._cancelled or self._stopping > 0
+        return self.asked_for is not None
 
     def cancel(self) -> None:
         """Kill the container with SIGKILL. The run then ends with `cancelled` True, and extracts nothing."""
         if not self._sealed:
-            self._cancelled = True
-            self._cancel_requested.set()
+            self._asked_for = self.asked_for or Outcome.CANCELLED
+            self.request_kill(Outcome.CANCELLED)
             self.extract_scope.cancel()
 
     async def stop(self, signal: str = "SIGTERM", grace: float = STOP_GRACE) -> None:
@@ -79,8 +82,9 @@ class Execution:
         self._stopping += 1
         try:
             with _refused_signal(signal):
-                was_sent = await self.kill_as_cancelled(signal)
-            self._cancelled = self._cancelled or (was_sent and not self._sealed)
+                was_sent = await self.kill_as_asked(signal)
+            if was_sent and not self._sealed:
+                self._asked_for = self._asked_for or Outcome.STOPPED
         finally:
             self._stopping -= 1
         if was_sent:
@@ -117,6 +121,27 @@ class Execution:
                 if await self._is_running(paused=True):
                     raise
 
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the terminal, in characters; its programs get SIGWINCH.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST: the run has no terminal, or no terminal has that size.
+        """
+        with invalid_request():
+            if not self._tty:
+                raise RuleViolation("tty", self._tty, "the run has no terminal to resize")
+            parse_terminal_size("tty_size", (rows, columns))
+        if self._exited.is_set():
+            await trio.lowlevel.checkpoint()
+            return
+        with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_resize", container_id=self.container_id):
+            try:
+                await self._engine.container_resize(self.container_id, height=rows, width=columns)
+            except EngineResponseError:
+                # As for `pause`. A paused terminal can be resized.
+                if await self._is_running():
+                    raise
+
     async def wait(self) -> RunResult:
         """Wait for the run to end. Return what `run` returns, or raise what it raises.
 
@@ -145,13 +170,26 @@ class Execution:
                 return False
         return True
 
-    async def kill_as_cancelled(self, signal: str) -> bool:
+    @property
+    def asked_for(self) -> Outcome | None:
+        """What the caller asked for first, CANCELLED or STOPPED; None: neither."""
+        # A stop counts from its call: the daemon may respond to it after it has reported the exit.
+        return self._asked_for or (Outcome.STOPPED if self._stopping else None)
+
+    async def kill_as_asked(self, signal: str) -> bool:
         """Send a signal for `cancel` or `stop`. Return False if the container is not running."""
         return await self.kill(signal)
 
-    async def wait_cancel_requested(self) -> None:
-        """Wait for `cancel`."""
-        await self._cancel_requested.wait()
+    def request_kill(self, reason: Outcome) -> None:
+        """Ask for the container to be killed. The first reason counts."""
+        if not self._kill_requested.is_set():
+            self._kill_reason = reason
+            self._kill_requested.set()
+
+    async def wait_kill_requested(self) -> Outcome:
+        """Wait until there is a reason to kill the container, and return it."""
+        await self._kill_requested.wait()
+        return self._kill_reason
 
     async def wait_exited(self) -> None:
         """Wait for the container's exit."""
@@ -161,11 +199,11 @@ class Execution:
         """Note that the daemon has reported the exit."""
         self._exited.set()
 
-    def seal(self) -> bool:
+    def seal(self) -> Outcome | None:
         """Return whether the run was cancelled, and ignore later cancellations."""
-        self._cancelled = self.cancelled
+        self._asked_for = self.asked_for
         self._sealed = True
-        return self._cancelled
+        return self._asked_for
 
     def finish(self, outcome: RunResult | BaseException | None) -> None:
         """Record how the run ended: a result, an exception, or None if its task was cancelled."""
@@ -174,12 +212,12 @@ class Execution:
         self._exited.set()
         self._finished.set()
 
-    async def _is_running(self, *, paused: bool) -> bool:
+    async def _is_running(self, *, paused: bool | None = None) -> bool:
         try:
             state = (await self._engine.container_inspect(self.container_id)).state
         except EngineNotFound:
             return False
-        return state.running and state.paused == paused
+        return state.running and paused in {None, state.paused}
 
 
 @contextmanager

@@ -10,9 +10,10 @@ import trio
 from lightrunner.engine import EngineClient
 from lightrunner.networks.allocation import Networks
 from lightrunner.plan import RunPlan, Sandbox
-from lightrunner.results import LogCallback, ProgressCallback, RunResult
+from lightrunner.results import ProgressCallback, RunResult
 
 from .handle import Execution
+from .output import NO_LISTENERS, Listeners
 from .prepare import Preparation
 from .supervise import Supervisor, start_container
 
@@ -29,13 +30,13 @@ class Run:
         plan: RunPlan,
         sandbox: Sandbox,
         *,
-        on_log: LogCallback | None = None,
+        listeners: Listeners = NO_LISTENERS,
         on_progress: ProgressCallback | None = None,
     ) -> None:
         self._engine = engine
         self._plan = plan
         self._sandbox = sandbox
-        self._on_log = on_log
+        self._listeners = listeners
         self._preparation = Preparation(engine, networks, plan, sandbox, on_progress=on_progress)
         self._execution: Execution | None = None
 
@@ -66,13 +67,20 @@ class Run:
 
     async def _use(self, container_id: str, task_status: StartedStatus) -> RunResult:
         has_input = self._plan.input is not None
-        attach = has_input or self._on_log is not None or self._plan.capture_output
+        plan = self._plan
+        attach = has_input or self._listeners.are_there or plan.capture_output or plan.output_limit is not None
         async with start_container(
-            self._engine, self._preparation, container_id, attach=attach, stdin=has_input
+            self._engine, self._preparation, container_id, attach=attach, stdin=has_input, tty=plan.tty_size is not None
         ) as container:
             stdin = [self._plan.input] if self._plan.input is not None else []
             supervisor = Supervisor(
-                self._engine, self._preparation, container, self._plan, self._sandbox, on_log=self._on_log, stdin=stdin
+                self._engine,
+                self._preparation,
+                container,
+                self._plan,
+                self._sandbox,
+                listeners=self._listeners,
+                stdin=stdin,
             )
             self._execution = supervisor.execution
             task_status.started(self._execution)

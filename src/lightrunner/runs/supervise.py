@@ -1,7 +1,9 @@
 """Supervise a started container: write its stdin, read its output, enforce its time-out, extract its files."""
 
+import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 import trio
@@ -12,11 +14,14 @@ from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_er
 from lightrunner.files.extract import extract
 from lightrunner.nurseries import open_bare_nursery, protected
 from lightrunner.plan import RunPlan, Sandbox
-from lightrunner.results import ExtractResult, LogCallback, RunResult
+from lightrunner.results import ExtractResult, RunLimits, RunResult
 from lightrunner.rules.limits import KILL_TIMEOUT
+from lightrunner.rules.verdict import Evidence, Outcome, is_success, judge
 
+from .cpu_time import wait_cpu_time_used
 from .handle import Execution, no_exit_error
-from .output import Output
+from .kills import explained
+from .output import Listeners, Output
 from .prepare import Preparation
 
 
@@ -30,7 +35,13 @@ class StartedContainer(NamedTuple):
 
 @asynccontextmanager
 async def start_container(
-    engine: EngineClient, preparation: Preparation, container_id: str, *, attach: bool, stdin: bool
+    engine: EngineClient,
+    preparation: Preparation,
+    container_id: str,
+    *,
+    attach: bool,
+    stdin: bool,
+    tty: bool = False,
 ) -> AsyncGenerator[StartedContainer]:
     """Attach, then start: the other order can lose output."""
     async with AsyncExitStack() as stack:
@@ -38,7 +49,7 @@ async def start_container(
         if attach:
             code = LightRunnerErrorCode.CONTAINER_START_FAILED
             with preparation.phase("attach"), mapped_errors(code, "container_attach", container_id=container_id):
-                attached = await stack.enter_async_context(engine.container_attach(container_id, stdin=stdin))
+                attached = await stack.enter_async_context(engine.container_attach(container_id, stdin=stdin, tty=tty))
         await preparation.start(container_id)
         yield StartedContainer(container_id, attached, trio.current_time())
 
@@ -54,43 +65,79 @@ class Supervisor:
         plan: RunPlan,
         sandbox: Sandbox,
         *,
-        on_log: LogCallback | None,
+        listeners: Listeners,
         stdin: Sequence[bytes] = (),
     ) -> None:
-        self.execution = Execution(engine, preparation.id, container.id)
+        self.execution = Execution(engine, preparation.id, container.id, tty=plan.tty_size is not None)
         self._engine = engine
         self._preparation = preparation
         self._container = container
         self._plan = plan
         self._sandbox = sandbox
-        self._on_log = on_log
+        self._listeners = listeners
         self._stdin = stdin
-        self._timed_out = False
+        self._killed_for: Outcome | None = None
 
     async def result(self) -> RunResult:
         """Supervise until the exit, then extract the files. Return the result."""
-        output = Output(self._on_log, capture=self._plan.capture_output)
+        output = Output(
+            self._listeners,
+            capture=self._plan.capture_output,
+            since=self._container.since,
+            limit=math.inf if self._plan.output_limit is None else self._plan.output_limit,
+            on_over_limit=partial(self.execution.request_kill, Outcome.OUTPUT_LIMIT),
+        )
         with self._preparation.phase("run"):
+            if self._plan.tty_size is not None:
+                await self.execution.resize(*self._plan.tty_size)
             state, duration = await self._supervise(output)
+            evidence = await self._evidence(state, output)
         extracted: list[ExtractResult] = []
-        if state.exit_code == 0 and not (self.execution.cancelled or self._timed_out):
+        if is_success(evidence):
             with self._preparation.phase("extract"):
                 await self._extract(extracted)
-        cancelled = self.execution.seal()
+        evidence = evidence._replace(asked_for=self.execution.seal())
+        verdict = judge(evidence)
         captured = output.captured
         return RunResult(
-            success=state.exit_code == 0 and not cancelled and not self._timed_out,
-            exit_code=state.exit_code,
+            success=is_success(evidence),
+            exit_code=evidence.exit_code,
             duration=duration,
-            cancelled=cancelled,
-            timed_out=self._timed_out,
-            oom_killed=state.oom_killed,
+            outcome=verdict.outcome,
+            signal=verdict.signal,
+            cancelled=evidence.asked_for is not None,
+            timed_out=verdict.outcome is Outcome.TIMED_OUT,
+            oom_killed=evidence.oom_killed,
+            limits=self._limits(),
             extracted=tuple(extracted) or None,
-            stdout=captured["stdout"].value() if captured else None,
-            stderr=captured["stderr"].value() if captured else None,
-            stdout_truncated=bool(captured and captured["stdout"].truncated),
-            stderr_truncated=bool(captured and captured["stderr"].truncated),
+            stdout=captured.bytes_of("stdout") if captured else None,
+            stderr=captured.bytes_of("stderr") if captured else None,
+            output=captured.chunks() if captured else None,
+            stdout_truncated=bool(captured and captured.is_truncated("stdout")),
+            stderr_truncated=bool(captured and captured.is_truncated("stderr")),
+            output_truncated=bool(captured and captured.chunks_are_truncated),
             timings=self._preparation.timings,
+        )
+
+    async def _evidence(self, state: ContainerState, output: Output) -> Evidence:
+        """Collect what is known about the exit."""
+        evidence = Evidence(
+            state.exit_code,
+            killed_for=self._killed_for,
+            asked_for=self.execution.asked_for,
+            over_output_limit=output.over_limit,
+            oom_killed=state.oom_killed,
+        )
+        with self._mapped("container_inspect"):
+            return await explained(self._engine, self._container.id, state, evidence)
+
+    def _limits(self) -> RunLimits:
+        plan = self._plan
+        return RunLimits(
+            timeout=None if math.isinf(plan.timeout) else plan.timeout,
+            cpu_timeout=None if math.isinf(plan.cpu_timeout) else plan.cpu_timeout,
+            memory=self._sandbox.memory_bytes,
+            output=plan.output_limit,
         )
 
     async def _supervise(self, output: Output) -> tuple[ContainerState, float]:
@@ -99,13 +146,15 @@ class Supervisor:
         async with open_bare_nursery() as readers:
             if attached is not None:
                 readers.start_soon(protected, self._read, output, attached)
-                if self._on_log is not None:
-                    # Not protected from Ctrl-C: the callback is the caller's code and may never return.
-                    readers.start_soon(output.deliver, self._on_log)
+                if self._listeners.are_there:
+                    # Not protected from Ctrl-C: a callback is the caller's code and may never return.
+                    readers.start_soon(output.deliver)
             async with open_bare_nursery() as watchers:
                 watchers.start_soon(protected, self._watch)
+                if self._plan.cpu_timeout < math.inf:
+                    watchers.start_soon(protected, self._watch_cpu_time)
                 if attached is not None and self._stdin:
-                    watchers.start_soon(protected, _feed, attached, self._stdin)
+                    watchers.start_soon(protected, self._feed, attached)
                 state = await self._exit(output)
                 duration = trio.current_time() - self._container.since
                 self.execution.set_exited()
@@ -151,16 +200,36 @@ class Supervisor:
             await output.read(attached)
 
     async def _watch(self) -> None:
-        """Kill the container at its time-out or at `Execution.cancel`. Raise if it does not exit then."""
-        with trio.move_on_after(self._plan.timeout) as scope:
-            await self.execution.wait_cancel_requested()
+        """Kill the container at its time-out, or when the execution asks for it. Raise if it does not exit then."""
+        reason = Outcome.TIMED_OUT
+        with trio.move_on_after(self._plan.timeout):
+            reason = await self.execution.wait_kill_requested()
         # Shielded: the daemon responds after the exit, which cancels this task, and only the response tells whether
         # this kill made the container exit.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_TIMEOUT):
             if await self.execution.kill("SIGKILL"):
-                self._timed_out = scope.cancelled_caught
+                self._killed_for = reason
         await trio.sleep(KILL_TIMEOUT)
         raise no_exit_error(self._container.id)
+
+    async def _watch_cpu_time(self) -> None:
+        plan = self._plan
+        with self._mapped("container_stats"):
+            await wait_cpu_time_used(
+                self._engine, self._container.id, plan.cpu_timeout, cpus=self._sandbox.nano_cpus / 1e9
+            )
+        self.execution.request_kill(Outcome.CPU_TIMED_OUT)
+
+    async def _feed(self, attached: AttachedStream) -> None:
+        """Write to stdin, then close it, unless it is a terminal's, which stays open."""
+        try:
+            for part in self._stdin:
+                await attached.send_all(part)
+            if self._plan.tty_size is None:
+                attached.send_eof()
+        except EngineUnreachable:
+            # The container has closed its stdin or exited. If the daemon is gone, the reader and the wait raise.
+            return
 
     async def _extract(self, extracted: list[ExtractResult]) -> None:
         with self.execution.extract_scope:
@@ -176,14 +245,3 @@ class Supervisor:
 
     def _mapped(self, operation: str) -> AbstractContextManager[None]:
         return mapped_errors(LightRunnerErrorCode.RUN_FAILED, operation, container_id=self._container.id)
-
-
-async def _feed(attached: AttachedStream, parts: Sequence[bytes]) -> None:
-    """Write to stdin, then close it."""
-    try:
-        for part in parts:
-            await attached.send_all(part)
-        attached.send_eof()
-    except EngineUnreachable:
-        # The container has closed its stdin or exited. If the daemon is gone, the reader and the wait raise.
-        return

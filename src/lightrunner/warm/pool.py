@@ -23,10 +23,11 @@ from lightrunner.nurseries import open_bare_nursery, protected, run_in_child
 from lightrunner.plan import RunPlan, Sandbox, check_request
 from lightrunner.pool import PoolSize, SingleUsePool
 from lightrunner.requests import RunRequest
-from lightrunner.results import LogCallback, RunResult, Timings
+from lightrunner.results import LogCallback, OutputCallback, RunResult, Timings
 from lightrunner.rules.gate import dispatch_script, gate_script
 from lightrunner.rules.limits import CLEANUP_TIMEOUT, CREATE_TIMEOUT, WARM_REFILL_DELAY
 from lightrunner.rules.violation import RuleViolation
+from lightrunner.runs.output import Listeners
 from lightrunner.runs.prepare import Preparation
 from lightrunner.runs.run import StartedStatus
 from lightrunner.runs.supervise import StartedContainer, Supervisor, start_container
@@ -101,6 +102,7 @@ class WarmPool:
         request: RunRequest,
         *,
         on_log: LogCallback | None = None,
+        on_output: OutputCallback | None = None,
         task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
     ) -> RunResult:
         """Run one request as `DockerRunner.run` does, but in a started container.
@@ -121,12 +123,12 @@ class WarmPool:
             with trio.CancelScope() as scope:
                 self._under_way.add(scope)
                 try:
-                    return await run_in_child(self._run, plan, on_log, task_status)
+                    return await run_in_child(self._run, plan, Listeners(on_log, on_output), task_status)
                 finally:
                     self._under_way.remove(scope)
         raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool was closed before the run ended")
 
-    async def _run(self, plan: RunPlan, on_log: LogCallback | None, task_status: StartedStatus) -> RunResult:
+    async def _run(self, plan: RunPlan, listeners: Listeners, task_status: StartedStatus) -> RunResult:
         warm = await self._pool.take()
         outcome: RunResult | Exception | None = None
         supervisor: Supervisor | None = None
@@ -145,7 +147,7 @@ class WarmPool:
                     warm.container._replace(since=trio.current_time()),
                     plan,
                     self._sandbox,
-                    on_log=on_log,
+                    listeners=listeners,
                     stdin=[opening, plan.input or b""],
                 )
                 task_status.started(supervisor.execution)
@@ -179,6 +181,8 @@ class WarmPool:
             )
 
     def _check_template(self, plan: RunPlan, request: RunRequest) -> None:
+        if plan.tty_size is not None:
+            raise RuleViolation("tty", request.tty, "a warm container has no terminal")
         template = self._template
         for field, given, expected in (
             ("image", plan.image, template.image),
@@ -197,7 +201,13 @@ class WarmPool:
     async def _make(self) -> WarmContainer:
         nonce = secrets.token_hex(16)
         plan = self._template._replace(
-            entrypoint=gate_script(nonce), source=None, input=b"", env=[], extracts=(), capture_output=False
+            entrypoint=gate_script(nonce),
+            source=None,
+            input=b"",
+            env=[],
+            extracts=(),
+            capture_output=False,
+            tty_size=None,
         )
         preparation = Preparation(self._engine, self._networks, plan, self._sandbox, on_progress=None)
         image = await preparation.ensure_image()

@@ -10,10 +10,12 @@ images.py volumes.py networks.py
 
 from .base import Wire as Wire
 from .base import decode as decode
+from .base import decode_lines as decode_lines
 from .base import encode as encode
 from .containers import CONTAINER_CREATE as CONTAINER_CREATE
 from .containers import CONTAINER_INSPECT as CONTAINER_INSPECT
 from .containers import CONTAINER_LIST as CONTAINER_LIST
+from .containers import CONTAINER_STATS as CONTAINER_STATS
 from .containers import CONTAINER_WAIT as CONTAINER_WAIT
 from .containers import PATH_STAT as PATH_STAT
 from .containers import ContainerConfig as ContainerConfig
@@ -21,8 +23,11 @@ from .containers import ContainerCreateRequest as ContainerCreateRequest
 from .containers import ContainerCreateResponse as ContainerCreateResponse
 from .containers import ContainerInspectResponse as ContainerInspectResponse
 from .containers import ContainerState as ContainerState
+from .containers import ContainerStatsResponse as ContainerStatsResponse
 from .containers import ContainerSummary as ContainerSummary
 from .containers import ContainerWaitResponse as ContainerWaitResponse
+from .containers import CpuStats as CpuStats
+from .containers import CpuUsage as CpuUsage
 from .containers import DeviceRequest as DeviceRequest
 from .containers import Healthcheck as Healthcheck
 from .containers import HostConfig as HostConfig
@@ -47,8 +52,11 @@ from .networks import Network as Network
 from .networks import NetworkCreateRequest as NetworkCreateRequest
 from .networks import NetworkCreateResponse as NetworkCreateResponse
 from .networks import NetworkPruneResponse as NetworkPruneResponse
+from .system import EVENT as EVENT
 from .system import SYSTEM_INFO as SYSTEM_INFO
 from .system import SYSTEM_VERSION as SYSTEM_VERSION
+from .system import Event as Event
+from .system import EventActor as EventActor
 from .system import Runtime as Runtime
 from .system import SystemInfo as SystemInfo
 from .system import SystemVersion as SystemVersion

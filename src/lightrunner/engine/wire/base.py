@@ -20,6 +20,15 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value)
 
 
+def decode_lines(decoder: msgspec.json.Decoder[T], operation: str, body: bytes) -> list[T]:
+    """The structs of a response that has one on each line.
+
+    Raises:
+        EngineProtocolError: where a line is not that JSON.
+    """
+    return [decode(decoder, operation, line) for line in body.splitlines() if line.strip()]
+
+
 def decode(decoder: msgspec.json.Decoder[T], operation: str, body: bytes) -> T:
     """Decode the body of a response.
 

@@ -74,6 +74,7 @@ class HostConfig(Wire):
     device_requests: list[DeviceRequest] = []
     log_config: LogConfig | UnsetType = UNSET
     auto_remove: bool = False
+    console_size: tuple[int, int] | UnsetType = UNSET
 
 
 class Healthcheck(Wire):
@@ -177,6 +178,24 @@ class ContainerWaitResponse(Wire):
     error: WaitError | None = None
 
 
+class CpuUsage(msgspec.Struct, kw_only=True):
+    """CPU time of a container, in nanoseconds."""
+
+    total_usage: int = 0
+
+
+class CpuStats(msgspec.Struct, kw_only=True):
+    """The CPU part of a container's stats."""
+
+    cpu_usage: CpuUsage = field(default_factory=CpuUsage)
+
+
+class ContainerStatsResponse(msgspec.Struct, kw_only=True):
+    """GET /containers/{id}/stats. All figures are 0 for a container that is not running."""
+
+    cpu_stats: CpuStats = field(default_factory=CpuStats)
+
+
 class PathStat(msgspec.Struct, rename={"link_target": "linkTarget"}, kw_only=True):
     """The header X-Docker-Container-Path-Stat. `mode` is Go's os.FileMode, not st_mode."""
 
@@ -201,6 +220,7 @@ CONTAINER_CREATE = msgspec.json.Decoder(ContainerCreateResponse)
 CONTAINER_INSPECT = msgspec.json.Decoder(ContainerInspectResponse)
 CONTAINER_LIST = msgspec.json.Decoder(list[ContainerSummary])
 CONTAINER_WAIT = msgspec.json.Decoder(ContainerWaitResponse)
+CONTAINER_STATS = msgspec.json.Decoder(ContainerStatsResponse)
 PATH_STAT = msgspec.json.Decoder(PathStat)
 
 

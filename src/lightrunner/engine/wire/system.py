@@ -55,5 +55,21 @@ class SystemInfo(Wire):
     warnings: list[str] | None = None
 
 
+class EventActor(Wire):
+    """The object that an event is about."""
+
+    id: str = field(default="", name="ID")
+    attributes: dict[str, str] = {}
+
+
+class Event(msgspec.Struct, kw_only=True, rename={"type": "Type", "action": "Action", "actor": "Actor"}):
+    """A line of GET /events."""
+
+    type: str = ""
+    action: str = ""
+    actor: EventActor = field(default_factory=EventActor)
+
+
 SYSTEM_VERSION = msgspec.json.Decoder(SystemVersion)
 SYSTEM_INFO = msgspec.json.Decoder(SystemInfo)
+EVENT = msgspec.json.Decoder(Event)

@@ -31,7 +31,10 @@ def daemon_away(engine: PrivateEngine, stack: ExitStack) -> Generator[None]:
     folder = engine.socket.parent
     # The oldest child. The others are containers' shims, left to it.
     dockerd = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text().split()[0]
-    command = [part.decode() for part in Path(f"/proc/{dockerd}/cmdline").read_bytes().split(b"\0")[:-1]]
+    command, environ = (
+        [part.decode() for part in Path(f"/proc/{dockerd}/{name}").read_bytes().split(b"\0")[:-1]]
+        for name in ("cmdline", "environ")
+    )
     os.kill(engine.pid, signal.SIGSTOP)
     os.kill(int(dockerd), signal.SIGKILL)
     _wait(engine, up=False)
@@ -41,7 +44,9 @@ def daemon_away(engine: PrivateEngine, stack: ExitStack) -> Generator[None]:
     yield
     enter = ["nsenter", f"--target={engine.pid}", "--net", "--mount", "--pid", *command]
     with engine.log_path.open("ab") as log:
-        stack.enter_context(subprocess.Popen(enter, stdout=log, stderr=log))
+        # Its PATH decides which version it is.
+        environment = dict(variable.split("=", 1) for variable in environ)
+        stack.enter_context(subprocess.Popen(enter, stdout=log, stderr=log, env=environment))
     _wait(engine, up=True)
 
 

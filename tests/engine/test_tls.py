@@ -62,6 +62,17 @@ async def test_a_run_with_input_and_files(
     assert RawEngine(engine.host).containers() == []
 
 
+async def test_the_end_of_the_input_while_output_flows(
+    engine: PrivateEngine, image: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the output is lost behind the close_notify, and the close_notify is not lost behind the output."""
+    use(monkeypatch, certificates.client)
+    echo = RunRequest(image=image, entrypoint="cat", input=b"y" * 5_000_000, network="none", capture_output=True)
+    async with DockerRunner(host=engine.tcp_host) as runner, runner.warm(echo, size=2) as pool:
+        results = [await pool.run(echo) for _ in range(5)] + [await runner.run(echo)]
+    assert {(result.exit_code, len(result.stdout or b"")) for result in results} == {(0, 5_000_000)}
+
+
 async def test_a_context_given_in_code(engine: PrivateEngine, image: str, certificates: Certificates) -> None:
     context = ssl.create_default_context(cafile=str(certificates.client / "ca.pem"))
     context.load_cert_chain(certificates.client / "cert.pem", certificates.client / "key.pem")

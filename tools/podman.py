@@ -4,6 +4,7 @@ podman keeps its locks and its control groups in fixed places. Each engine gets 
 with the mount namespace, and its own group in the place of each hierarchy's root.
 """
 
+import resource
 from pathlib import Path
 
 from tools import root_filesystem
@@ -13,7 +14,7 @@ PACKAGES = ("podman", "crun", "netavark", "aardvark-dns", "iptables")
 
 _CONTAINERS_CONF = """\
 [containers]
-default_ulimits = ["nofile=20000:20000"]  # the default is more than a machine without CAP_SYS_RESOURCE allows
+default_ulimits = ["nofile={nofile}:{nofile}", "nproc={nproc}:{nproc}"]
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -35,13 +36,21 @@ done <<END
 $mounts
 END
 """
-ENTER = root_filesystem.WITHOUT_UNIFIED + _OWN_CGROUPS + root_filesystem.ENTER
+_CONFIGURE = 'echo "$PODMAN_CONFIG" >/etc/containers/containers.conf\n'
+ENTER = root_filesystem.WITHOUT_UNIFIED + _OWN_CGROUPS + root_filesystem.ENTER + _CONFIGURE
 
 
 def make_root(root: Path) -> None:
     """Fill an empty folder with what podman runs in."""
     root_filesystem.make(root, SUITE, PACKAGES)
-    (root / "etc" / "containers" / "containers.conf").write_text(_CONTAINERS_CONF)
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The variables that `ENTER` wants."""
+    # podman's defaults are more than a machine without CAP_SYS_RESOURCE allows.
+    limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    hard = {name: resource.getrlimit(limit)[1] for name, limit in limits.items()}
+    return {"ROOT": str(root), "PODMAN_CONFIG": _CONTAINERS_CONF.format_map(hard)}
 
 
 def command(folder: Path) -> list[str]:

@@ -40,6 +40,7 @@ async def test_the_exit_code_of_a_detached_run(place: Place, runner: DockerRunne
     assert [it.id for it in await runner.list()] == [run_id]
 
 
+@pytest.mark.needs("default_signals")
 async def test_a_detached_run_is_stopped_by_its_handle(place: Place, runner: DockerRunner) -> None:
     run_id = await runner.detach(place.request(SLEEP, sleep))
     async with trio.open_nursery() as nursery:

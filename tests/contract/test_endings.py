@@ -77,6 +77,7 @@ async def test_stop_with_a_program_that_does_not(place: Place, runner: DockerRun
     assert (result.cancelled, result.exit_code) == (True, 137)
 
 
+@pytest.mark.needs("statuses")
 async def test_stop_with_a_signal_that_there_is_not(place: Place, runner: DockerRunner) -> None:
     async with trio.open_nursery() as nursery:
         execution = await start_ready(nursery, runner, place.request(SLEEP, sleep))

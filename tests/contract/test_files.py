@@ -87,6 +87,7 @@ async def test_a_failed_run_extracts_nothing(place: Place, run: Run, tmp_path: P
     assert names(tmp_path) == []
 
 
+@pytest.mark.needs("links")
 async def test_links_are_not_followed_out_of_the_target(place: Place, run: Run, tmp_path: Path) -> None:
     async def plant(container: FakeContainer) -> None:
         container.files.write("out/good", b"good")

@@ -10,6 +10,7 @@ from tests.contract.programs import SLEEP, nothing, prints, sleep
 from tests.runs.shell_runs import Run
 
 
+@pytest.mark.needs("isolated_network")
 async def test_the_isolated_network_is_the_default(place: Place, run: Run) -> None:
     assert (await run(place.request("true", nothing, network=None))).success
 
@@ -21,7 +22,7 @@ async def test_a_network_that_there_is_not(place: Place, run: Run) -> None:
     assert not place.left()
 
 
-@pytest.mark.parametrize("network", [None, "none"])
+@pytest.mark.parametrize("network", [pytest.param(None, marks=pytest.mark.needs("isolated_network")), "none"])
 async def test_prepared_networks(place: Place, runner: DockerRunner, network: str | None) -> None:
     async with runner.prepared_networks(1, network=network):
         for _ in range(2):
@@ -41,7 +42,7 @@ def same(place: Place, **fields: object) -> RunRequest:
     return place.request(ECHO, echo, capture_output=True, **fields)
 
 
-@pytest.mark.parametrize("network", [None, "none"])
+@pytest.mark.parametrize("network", [pytest.param(None, marks=pytest.mark.needs("isolated_network")), "none"])
 async def test_a_warm_run_is_like_a_cold_one(place: Place, runner: DockerRunner, network: str | None) -> None:
     fields = {"env": {"WORD": 'it\'s "a"\nword$'}, "input": b"the input", "network": network}
     request = same(place, **fields)

@@ -87,6 +87,7 @@ async def test_bad_input_is_told_before_anything_is_made(
     assert not place.left()
 
 
+@pytest.mark.needs("runtime")
 async def test_a_missing_runtime(place: Place) -> None:
     async with place.runner(runtime="no-such-runtime") as runner:
         with pytest.raises(LightRunnerError, match="no-such-runtime") as raised:

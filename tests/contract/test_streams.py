@@ -36,6 +36,7 @@ async def test_without_an_input_stdin_is_at_its_end(place: Place, run: Run) -> N
     assert result.stdout == b"0"
 
 
+@pytest.mark.needs("unread_input")
 async def test_a_program_that_does_not_read_its_input(place: Place, run: Run) -> None:
     result = await run(place.request("exit 3", prints(code=3), input=bytes(2 * MEGABYTE)))
     assert result.exit_code == 3

@@ -54,6 +54,7 @@ class Calls:
         self._is_plain_socket = endpoint.tls is None and connect is None
         self._transport = Transport(self.endpoint, tls, connect)
         self._version = ""
+        self._is_podman = False
 
     async def aclose(self) -> None:
         """Close all connections, except those of short calls, which end by themselves and then close theirs."""
@@ -75,6 +76,7 @@ class Calls:
                         reason = f"{self.endpoint} is not a Docker daemon: its Api-Version header is {version!r}"
                         raise EngineProtocolError(f"system_ping: {reason}")
                     await _check("system_ping", response)
+                    self._is_podman = response.header("libpod-api-version") is not None
                     await response.read()
         except trio.TooSlowError:
             reason = f"system_ping: {self.endpoint} did not respond within {PING_TIMEOUT:g} s"
@@ -84,6 +86,11 @@ class Calls:
     async def api_version(self) -> tuple[int, int]:
         """Return the version that calls use, such as (1, 41)."""
         return _version(self._version or await self._negotiate())
+
+    async def is_podman(self) -> bool:
+        """Return whether podman responds in the place of a Docker daemon."""
+        await self.api_version()
+        return self._is_podman
 
     async def call(
         self,

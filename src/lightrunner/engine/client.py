@@ -88,6 +88,10 @@ class EngineClient(Containers, Images):
         """
         return ".".join(map(str, await self._calls.api_version()))
 
+    async def is_podman(self) -> bool:
+        """Return whether podman responds in the place of a Docker daemon. It says so when it is pinged."""
+        return await self._calls.is_podman()
+
     async def system_version(self) -> wire.SystemVersion:
         """Return the daemon's versions. This takes some 50 ms: dockerd runs three programs for it."""
         return wire.decode(

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Genera
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 from inspect import isasyncgen
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 import httpx
 import trio
@@ -34,6 +34,7 @@ slower reader takes several of them at once, in a quarter less time than with re
 
 RequestBody = bytes | AsyncIterable[bytes] | Iterator[bytes]
 Headers = tuple[tuple[bytes, bytes], ...]
+E = TypeVar("E", bound=BaseException)
 
 HEADERS: Final[Headers] = (
     (b"Host", b"docker"),
@@ -93,13 +94,13 @@ def lost_connection(operation: str, endpoint: Endpoint, error: Exception) -> Eng
 
 def _reason(error: BaseException) -> str:
     """Return the error's message, or the message of the TLS error that caused it, which httpcore drops."""
-    return str(_tls_error(error) or error) or type(error).__name__
+    return str(_cause_of(error, ssl.SSLError) or error) or type(error).__name__
 
 
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    """Return the TLS error that caused an error; None if there is none."""
+def _cause_of(error: BaseException, kind: type[E]) -> E | None:
+    """Return the error of a kind that caused an error, or is it; None if there is none."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
+    while cause is not None and not isinstance(cause, kind):
         cause = cause.__cause__ or cause.__context__
     return cause
 
@@ -222,7 +223,7 @@ class RawConnection:
             return await self._stream.read(RECEIVE_BYTES)
         except Exception as error:
             # Python reports the end like this once both sides have sent their close_notify.
-            if isinstance(_tls_error(error), ssl.SSLZeroReturnError):
+            if _cause_of(error, ssl.SSLZeroReturnError):
                 return b""
             raise
 

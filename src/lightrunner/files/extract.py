@@ -37,8 +37,9 @@ async def extract(
         # An exited container has only an empty mount point there.
         return ExtractResult(from_=spec.from_, to=spec.to, status="missing")
     staged_name, file_name = f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source)
-    entry = _Entry(lambda: Staging(plan.target, staged_name, file_name, max_bytes))
     try:
+        is_rooted = await engine.is_podman()
+        entry = _Entry(lambda: Staging(plan.target, staged_name, file_name, max_bytes, is_rooted=is_rooted))
         # Without chunks, which is faster: the staging checks that the archive is complete.
         async with engine.container_archive(container_id, plan.source, chunked=False) as archive:
             staging = await _receive(archive, entry)

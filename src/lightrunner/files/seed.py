@@ -73,6 +73,12 @@ async def seed(
         # A fresh volume belongs to root. Only an entry for the workdir itself changes its mode, so the archive is
         # unpacked into the workdir's parent.
         path = PurePosixPath(workdir)
+        if await engine.is_podman():
+            # podman unpacks this below the volume, and only fills a volume from there whose workdir the image lacks.
+            await _put(engine, container_id, str(path.parent), tar_chunks(None, rules, folder=path.name))
+            if source is not None:
+                await _put(engine, container_id, workdir, tar_chunks(source, rules))
+            return
         try:
             await _put(engine, container_id, str(path.parent), tar_chunks(source, rules, folder=path.name))
         except EngineResponseError:

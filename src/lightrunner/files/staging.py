@@ -46,17 +46,19 @@ class Staging:
         staged_name: the name of the staging folder in the target.
         file_name: the name in the target, if the entry is a file.
         limit: the most bytes of the archive, headers included, plus those of copies made for hard links.
+        is_rooted: names may start with ``/`` in place of the requested path's last part: podman's, for a volume's root.
 
     Raises:
         StagingError: from the constructor, `feed` and `land`.
     """
 
-    def __init__(self, target: str, staged_name: str, file_name: str, limit: int) -> None:
+    def __init__(self, target: str, staged_name: str, file_name: str, limit: int, *, is_rooted: bool = False) -> None:
         self.received_bytes = 0
         self.skipped = 0
         self._target = target
         self._file_name = file_name
         self._limit = limit
+        self._is_rooted = is_rooted
         self._counted = 0
         self._decoder = TarDecoder()
         self._is_file: bool | None = None  # Unknown before the first member.
@@ -168,8 +170,11 @@ class Staging:
         if self._counted > self._limit:
             raise StagingError(f"the archive has more than {self._limit} bytes (max_extract_bytes)")
 
+    def _parts(self, name: str) -> tuple[str, ...]:
+        return landing_parts(f"root{name}" if self._is_rooted and name.startswith("/") else name)
+
     def _begin(self, member: Member) -> None:
-        parts = landing_parts(member.name)
+        parts = self._parts(member.name)
         if self._is_file is None:
             # The first member is the requested path.
             self._is_file = member.kind is Kind.FILE and not parts
@@ -217,7 +222,7 @@ class Staging:
 
     def _copy_linked(self, parts: tuple[str, ...], member: Member) -> None:
         """Copy the file that a hard link names. The daemon sends a file's first name as a file, others as links."""
-        linked = landing_parts(member.link)
+        linked = self._parts(member.link)
         source = self._path(linked)
         if linked == parts or not os.path.isfile(source):
             self.skipped += 1

@@ -25,8 +25,10 @@ from lightrunner.rules.lines import LineSplitter, Piece
 from .cache_usage import record_use
 from .pull import ensure_image, progress_of
 
-_BUILDERS_OWN = re.compile(r"(?: ---> .*|Removing intermediate container [0-9a-f]+)\n")
+_BUILDERS_OWN = re.compile(r"(?: ---> .*|Removing intermediate container [0-9a-f]+|--> [0-9a-f]+)\n")
 """The builder's own messages, besides "Step 2/4 : …". All others are the steps' output."""
+_STEP = re.compile(r"(?:Step (\d+)/\d+ : |STEP (\d+)/\d+: )(.*)", re.DOTALL)
+"""How Docker announces a step, and podman."""
 _STDERR = re.compile("\x1b\\[91m(.*)\x1b\\[0m", re.DOTALL)
 """A message with a step's stderr, which the builder colours red."""
 
@@ -154,8 +156,10 @@ class _BuildLog:
         following = self._running + 1
         if following == len(self._steps):
             return False
-        head, _, line = text.partition(" : ")
-        return head.startswith(f"Step {following + 2}/") and line.strip() == f"RUN {self._steps[following]}"
+        announced = _STEP.match(text)
+        if announced is None or int(announced[1] or announced[2]) != following + 2:
+            return False
+        return announced[3].strip() == f"RUN {self._steps[following]}"
 
     def _report(self, pieces: list[Piece]) -> None:
         if self._on_progress is not None:

@@ -6,7 +6,7 @@ from lightrunner.engine import EngineClient, EngineResponseError
 from lightrunner.engine.wire import Network, NetworkCreateRequest
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from lightrunner.resources import shielded_create
-from lightrunner.rules.limits import ISOLATED_BRIDGE, ISOLATED_NETWORK, LABEL_KIND
+from lightrunner.rules.limits import CLEANUP_TIMEOUT, ISOLATED_BRIDGE, ISOLATED_NETWORK, LABEL_KIND
 
 _ICC = "com.docker.network.bridge.enable_icc"
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -31,7 +31,7 @@ class IsolatedNetwork:
 
         Raises:
             LightRunnerError: CONTAINER_START_FAILED: also if the network of that name is not a bridge, or allows
-                inter-container traffic.
+                inter-container traffic, or the daemon cannot create one without.
         """
         if self._id is None:
             async with self._lock:
@@ -55,7 +55,7 @@ class IsolatedNetwork:
             labels={LABEL_KIND: "network"},
         )
         try:
-            return (await shielded_create("network_create", lambda: self._engine.network_create(body))).id
+            created = (await shielded_create("network_create", lambda: self._engine.network_create(body))).id
         except EngineResponseError as error:
             if error.status not in _TAKEN:
                 raise
@@ -63,6 +63,17 @@ class IsolatedNetwork:
             if winner is None:
                 raise
             return winner
+        if not _is_isolated(await self._engine.network_inspect(created)):
+            # podman ignores the option, and its containers would reach each other.
+            with trio.move_on_after(CLEANUP_TIMEOUT, shield=True):
+                await self._engine.network_delete(created)
+            raise LightRunnerError(
+                LightRunnerErrorCode.CONTAINER_START_FAILED,
+                f"the daemon ignores {_ICC}=false, so containers of one network could reach each other (podman does): "
+                'use network="none", or the name of a network of yours',
+                docker_op="network_create",
+            )
+        return created
 
 
 async def find_isolated(engine: EngineClient) -> Network | None:

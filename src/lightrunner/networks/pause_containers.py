@@ -111,6 +111,8 @@ async def _start_pause_container(engine: EngineClient, image: str, network_mode:
         labels={LABEL_RUN_ID: run_id, LABEL_OWNER: str(current_owner()), LABEL_KIND: "holder"},
         host_config=HostConfig(
             network_mode=network_mode,
+            # Every Docker has it. gVisor, which may be the daemon's default, wants more than these limits.
+            runtime=DEFAULT_RUNTIME,
             memory=PAUSE_MEMORY_BYTES,
             memory_swap=PAUSE_MEMORY_BYTES,
             pids_limit=PAUSE_PIDS,

@@ -165,6 +165,9 @@ class Execution:
         """Send a signal. Return False if the container is not running."""
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_kill", container_id=self.container_id):
             try:
+                if await self._engine.is_podman() and await self._is_running(paused=True):
+                    # podman leaves a paused container frozen, and waits in vain for its exit.
+                    await self._engine.container_unpause(self.container_id)
                 await self._engine.container_kill(self.container_id, signal=signal)
             except (EngineNotFound, EngineConflict):
                 return False

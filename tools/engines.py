@@ -96,8 +96,8 @@ def _containerd_store() -> EngineSetup:
     return replace(_docker(NEWEST), config={"features": {"containerd-snapshotter": True}})
 
 
-def _gvisor() -> EngineSetup:
-    """Every container runs in gVisor: it is the daemon's default runtime."""
+def gvisor_runtime() -> dict[str, object]:
+    """GVisor's entry for the "runtimes" of a daemon.json."""
 
     def fill(folder: Path, root: Path) -> None:
         unpack("trixie", ("runsc",), root)
@@ -106,8 +106,13 @@ def _gvisor() -> EngineSetup:
     # With a network stack of its own it wants to write net.core.rmem_default, which is not a namespace's on every
     # kernel. With "host" it takes that of the container's network namespace. Its own overlay would keep what a build's
     # step or a run writes from the daemon: commits and archives would lack it.
-    runsc = {"path": str(_cached("runsc", fill) / "runsc"), "runtimeArgs": ["--network=host", "--overlay2=none"]}
-    return replace(_docker(NEWEST), config={"runtimes": {"runsc": runsc}, "default-runtime": "runsc"})
+    arguments = ["--network=host", "--overlay2=none"]
+    return {"path": str(_cached("runsc", fill) / "runsc"), "runtimeArgs": arguments}
+
+
+def _gvisor() -> EngineSetup:
+    """Every container runs in gVisor: it is the daemon's default runtime."""
+    return replace(_docker(NEWEST), config={"runtimes": {"runsc": gvisor_runtime()}, "default-runtime": "runsc"})
 
 
 def _crun() -> EngineSetup:

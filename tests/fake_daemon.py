@@ -253,7 +253,8 @@ _VERSIONS = {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12
 _EXITED = {"Id": CONTAINER_ID, "Name": "/c", "State": {"Status": "exited", "ExitCode": 0}, "Config": {}}
 _IMAGE = {"Id": IMAGE_ID, "RepoTags": ["fake:1"], "Config": {"User": ""}}
 _VOLUME = {"Name": "v", "Driver": "local"}
-_NETWORK = {"Name": "n", "Id": NETWORK_ID, "Driver": "bridge"}
+_ISOLATED = {"com.docker.network.bridge.enable_icc": "false"}
+_NETWORK = {"Name": "n", "Id": NETWORK_ID, "Driver": "bridge", "Options": _ISOLATED}
 
 OPERATIONS: dict[str, tuple[str, Answer]] = {
     "system_ping": ("GET /_ping", plain(b"OK", headers={"Api-Version": "1.41"})),

@@ -63,7 +63,7 @@ class IsolatedNetwork:
             if winner is None:
                 raise
             return winner
-        if not _is_isolated(await self._engine.network_inspect(created)):
+        if not is_isolated(await self._engine.network_inspect(created)):
             # podman ignores the option, and its containers would reach each other.
             with trio.move_on_after(CLEANUP_TIMEOUT, shield=True):
                 await self._engine.network_delete(created)

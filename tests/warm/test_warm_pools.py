@@ -257,7 +257,7 @@ async def test_a_size_that_is_none_is_invalid(runner: DockerRunner, busybox: str
         (("no-shell", "rm /bin/sh /bin/ash"), r"a warm container needs a POSIX shell \(sh\) in the image"),
         (
             ("false-shell", "rm /bin/sh; echo '#!/bin/busybox echo' >/bin/sh; chmod 755 /bin/sh"),
-            r"needs a POSIX shell .* says '/bin/sh -c set",
+            r"needs a POSIX shell .* printed '/bin/sh -c set",
         ),
     ],
     ids=["none", "another program"],

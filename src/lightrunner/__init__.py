@@ -1,6 +1,6 @@
 """Run one piece of untrusted code in one disposable container, on trio.
 
-runner.py      DockerRunner                   sync.py        run_sync
+runner.py      DockerRunner                   sync.py        run_sync, map_sync
 requests.py    the caller's values            results.py     the results         errors.py  LightRunnerError
 plan.py        checks a request (pure)        keywords.py    the options as keywords
 runs/          one run, from its checked request to its removal: start reading here
@@ -43,5 +43,9 @@ from .results import Timings as Timings
 from .rules.verdict import Outcome as Outcome
 from .runner import DockerRunner as DockerRunner
 from .runs.handle import Execution as Execution
+from .runs.mapping import MapItem as MapItem
+from .runs.mapping import MapProgress as MapProgress
+from .runs.mapping import MapResults as MapResults
+from .sync import map_sync as map_sync
 from .sync import run_sync as run_sync
 from .warm.pool import WarmPool as WarmPool

@@ -34,6 +34,7 @@ from .rules.limits import CLOSE_TIMEOUT, DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
 from .rules.names import check_network
 from .rules.sizes import parse_age, parse_count, parse_timeout
 from .rules.violation import RuleViolation
+from .runs.mapping import DEFAULT_IN_FLIGHT, MapResults, Requests, check_map, open_map
 from .runs.output import Listeners
 from .runs.prepare import Preparation
 from .runs.run import Run, StartedStatus
@@ -265,6 +266,40 @@ class DockerRunner:
         pool = WarmPool(self._engine, self._networks, plan, self._sandbox, pool_size, admit=self._admitted)
         async with self._under_way(), pool.open():
             yield pool
+
+    @asynccontextmanager
+    async def map(
+        self,
+        requests: Requests,
+        *,
+        max_in_flight: int = DEFAULT_IN_FLIGHT,
+        ordered: bool = False,
+        retries: int = 0,
+    ) -> AsyncGenerator[MapResults]:
+        """Run many requests, some at a time: ``async with runner.map(requests) as results``.
+
+        ``async for item in results`` then yields one `MapItem` per request, as each ends. A request is taken from the
+        iterable when there is room for its run, and a run's place is given back when its item has been received: a slow
+        consumer holds up the runs, and memory stays bounded. Leaving the block early aborts the runs in flight.
+
+        Args:
+            requests: an iterable or an async iterable, endless ones included.
+            max_in_flight: how many requests to have in flight at most, items that wait for the consumer included.
+            ordered: yield the items in the requests' order. A slow run then holds up those after it.
+            retries: how often to repeat a run that the daemon failed (DOCKER_UNREACHABLE, RUN_FAILED, a 5xx status).
+                What the code did, and what is wrong with a request, is never repeated.
+
+        Error handling: a `LightRunnerError` is its item's. What else is raised, as by the iterable, aborts the runs and
+        propagates from the block.
+
+        Raises:
+            LightRunnerError: INVALID_REQUEST: an argument breaks a rule.
+        """
+        self._check_open()
+        with invalid_request():
+            plan = check_map(max_in_flight, ordered, retries)
+        async with open_map(self.run, requests, plan) as results:
+            yield results
 
     @asynccontextmanager
     async def prepared_networks(self, size: int = 4, *, network: str | None = None) -> AsyncGenerator[None]:

@@ -245,3 +245,18 @@ def test_two_runners_in_one_loop(make_runner: MakeRunner, busybox: str) -> None:
             return [*await asyncio.gather(run(one, 1), run(one, 2), run(other, 3), run(other, 4))]
 
     assert run_program(main()) == [1, 2, 3, 4]
+
+
+def test_chunks_and_lines_in_the_order_of_the_run(make_runner: MakeRunner, busybox: str) -> None:
+    seen: list[str] = []
+
+    async def main() -> None:
+        async with make_runner() as runner:
+            await runner.run(
+                shell(busybox, "echo one; sleep 0.2; echo two"),
+                on_log=lambda line: seen.append(f"line {line.text}"),
+                on_output=lambda chunk: seen.append(f"chunk {chunk.data.decode().strip()}"),
+            )
+
+    run_program(main())
+    assert seen == ["chunk one", "line one", "chunk two", "line two"]

@@ -15,13 +15,19 @@ import lightrunner.asyncio
 PAIRS: list[tuple[type, type]] = [
     (lightrunner.DockerRunner, lightrunner.asyncio.DockerRunner),
     (lightrunner.Execution, lightrunner.asyncio.Execution),
+    (lightrunner.MapResults, lightrunner.asyncio.MapResults),
     (lightrunner.WarmPool, lightrunner.asyncio.WarmPool),
 ]
 
-OF_THE_RUN = {"kill", "kill_as_cancelled", "wait_cancel_requested", "wait_exited", "set_exited", "seal", "finish"}
+OF_THE_RUN = {
+    *("kill", "kill_as_asked", "request_kill", "wait_kill_requested", "wait_exited", "set_exited", "seal", "finish"),
+    "asked_for",
+}
 """`Execution`'s methods that are for the run itself."""
 
-ELSEWHERE = {(lightrunner.WarmPool, "open")} | {(lightrunner.Execution, name) for name in OF_THE_RUN}
+ELSEWHERE = {(lightrunner.WarmPool, "open"), (lightrunner.MapResults, "run_all")} | {
+    (lightrunner.Execution, name) for name in OF_THE_RUN
+}
 
 
 def public(cls: type) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """lightrunner for asyncio programs: the same names, the same guarantee.
 
 runner.py      DockerRunner                   pool.py        WarmPool
-handle.py      Execution: a started run
+handle.py      Execution: a started run       mapping.py     MapResults
 bridge.py      calls from asyncio into the trio thread
 callbacks.py   calls from the trio thread into asyncio: log lines, progress
 
@@ -34,11 +34,17 @@ from lightrunner.results import CacheCleanup as CacheCleanup
 from lightrunner.results import CacheImage as CacheImage
 from lightrunner.results import ExtractResult as ExtractResult
 from lightrunner.results import LogLine as LogLine
+from lightrunner.results import OutputChunk as OutputChunk
 from lightrunner.results import Progress as Progress
 from lightrunner.results import ReapResult as ReapResult
+from lightrunner.results import RunLimits as RunLimits
 from lightrunner.results import RunResult as RunResult
 from lightrunner.results import Timings as Timings
+from lightrunner.rules.verdict import Outcome as Outcome
+from lightrunner.runs.mapping import MapItem as MapItem
+from lightrunner.runs.mapping import MapProgress as MapProgress
 
 from .handle import Execution as Execution
+from .mapping import MapResults as MapResults
 from .pool import WarmPool as WarmPool
 from .runner import DockerRunner as DockerRunner

@@ -55,6 +55,10 @@ class Execution:
         """Thaw the container's processes, if they are frozen."""
         await self._bridge.call(self._execution.resume)
 
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the terminal, in characters, as `lightrunner.Execution.resize` does."""
+        await self._bridge.call(self._execution.resize, rows, columns)
+
     async def wait(self) -> RunResult:
         """Wait for the run to end. Return what `DockerRunner.run` returns, or raise what it raises.
 

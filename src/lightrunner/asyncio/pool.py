@@ -1,7 +1,7 @@
 """`WarmPool`: runs in containers that have started already."""
 
 from lightrunner.requests import RunRequest
-from lightrunner.results import LogCallback, RunResult
+from lightrunner.results import LogCallback, OutputCallback, RunResult
 from lightrunner.warm.pool import WarmPool as TrioWarmPool
 
 from .bridge import Bridge
@@ -17,7 +17,9 @@ class WarmPool:
         self._pool = pool
         self._started = started
 
-    async def run(self, request: RunRequest, *, on_log: LogCallback | None = None) -> RunResult:
+    async def run(
+        self, request: RunRequest, *, on_log: LogCallback | None = None, on_output: OutputCallback | None = None
+    ) -> RunResult:
         """Run one request as `DockerRunner.run` does, but in a started container.
 
         Its image, setup steps, network, workdir and platform must be the template's. The time-out counts from the
@@ -26,10 +28,12 @@ class WarmPool:
         Raises:
             LightRunnerError: as `DockerRunner.run`. INVALID_REQUEST also if the request differs from the template.
         """
-        callbacks = Callbacks(self._bridge, on_log=on_log)
+        callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output)
         return await self._bridge.call(callbacks.call, self._pool.run, request)
 
-    async def start(self, request: RunRequest, *, on_log: LogCallback | None = None) -> Execution:
+    async def start(
+        self, request: RunRequest, *, on_log: LogCallback | None = None, on_output: OutputCallback | None = None
+    ) -> Execution:
         """Run one request in the background, as `DockerRunner.start` does. The run belongs to the pool's block."""
-        callbacks = Callbacks(self._bridge, on_log=on_log)
+        callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output)
         return await self._started.start(lambda status: callbacks.call(self._pool.run, request, task_status=status))

@@ -12,14 +12,24 @@ from lightrunner.detached.state import RunState
 from lightrunner.errors import invalid_request
 from lightrunner.keywords import keywords_of
 from lightrunner.requests import RunnerOptions, RunRequest
-from lightrunner.results import CacheCleanup, CacheImage, LogCallback, ProgressCallback, ReapResult, RunResult
+from lightrunner.results import (
+    CacheCleanup,
+    CacheImage,
+    LogCallback,
+    OutputCallback,
+    ProgressCallback,
+    ReapResult,
+    RunResult,
+)
 from lightrunner.rules.limits import DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
 from lightrunner.rules.violation import RuleViolation
 from lightrunner.runner import DockerRunner as TrioDockerRunner
+from lightrunner.runs.mapping import DEFAULT_IN_FLIGHT, Requests
 
 from .bridge import Bridge
 from .callbacks import Callbacks
 from .handle import Execution, StartedRuns
+from .mapping import HomeIterator, MapResults
 from .pool import WarmPool
 
 
@@ -33,8 +43,8 @@ class DockerRunner:
     started. The end of its block waits for runs in progress. An exception or a cancellation that leaves the block
     aborts those runs and waits for their removal.
 
-    Callbacks: `on_log` and `on_progress` are called in the event loop's thread and may be async. A slow `on_log` loses
-    nothing: up to 9 MiB are buffered for it, then the container blocks.
+    Callbacks: they are called in the event loop's thread and may be async. Slow ones lose nothing: up to 9 MiB are
+    buffered for them, then the container blocks.
 
     Raises:
         LightRunnerError: INVALID_REQUEST: an option breaks a rule.
@@ -77,13 +87,20 @@ class DockerRunner:
         return await self._bridge.call(self._runner.is_available)
 
     async def run(
-        self, request: RunRequest, *, on_log: LogCallback | None = None, on_progress: ProgressCallback | None = None
+        self,
+        request: RunRequest,
+        *,
+        on_log: LogCallback | None = None,
+        on_output: OutputCallback | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> RunResult:
         """Run one request in a new container, and remove everything that the run created.
 
         Args:
             request: what to run.
             on_log: called with each line of output, in order per stream, as it arrives.
+            on_output: called with each chunk of output, in the daemon's order, neither decoded nor split. Of output
+                that both get, `on_output` has each chunk first.
             on_progress: called with the messages of a pull or a build.
 
         Returns:
@@ -97,18 +114,23 @@ class DockerRunner:
         Raises:
             LightRunnerError: the request breaks a rule (INVALID_REQUEST), or the daemon failed (the other codes).
         """
-        callbacks = Callbacks(self._bridge, on_log=on_log, on_progress=on_progress)
+        callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output, on_progress=on_progress)
         return await self._bridge.call(callbacks.call, self._runner.run, request)
 
     async def start(
-        self, request: RunRequest, *, on_log: LogCallback | None = None, on_progress: ProgressCallback | None = None
+        self,
+        request: RunRequest,
+        *,
+        on_log: LogCallback | None = None,
+        on_output: OutputCallback | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Execution:
         """Run one request in the background. Return its handle as soon as the daemon has started the container.
 
         The run belongs to this runner's block, which waits for it. Arguments and errors are those of `run`; what fails
         before the start is raised here, and the rest from `Execution.wait`.
         """
-        callbacks = Callbacks(self._bridge, on_log=on_log, on_progress=on_progress)
+        callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output, on_progress=on_progress)
         return await self._runs.start(lambda status: callbacks.call(self._runner.run, request, task_status=status))
 
     async def detach(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
@@ -119,17 +141,21 @@ class DockerRunner:
         callbacks = Callbacks(self._bridge, on_progress=on_progress)
         return await self._bridge.call(callbacks.call, self._runner.detach, request)
 
-    async def attach(self, run_id: str, *, on_log: LogCallback | None = None) -> RunResult:
+    async def attach(
+        self, run_id: str, *, on_log: LogCallback | None = None, on_output: OutputCallback | None = None
+    ) -> RunResult:
         """Wait for a detached run, extract its files, remove its container, and return its result.
 
         As `lightrunner.DockerRunner.attach`. Cancelling this does not affect the run.
         """
-        callbacks = Callbacks(self._bridge, on_log=on_log)
+        callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output)
         return await self._bridge.call(callbacks.call, self._runner.attach, run_id)
 
-    async def start_attach(self, run_id: str, *, on_log: LogCallback | None = None) -> Execution:
+    async def start_attach(
+        self, run_id: str, *, on_log: LogCallback | None = None, on_output: OutputCallback | None = None
+    ) -> Execution:
         """Attach to a detached run in the background, and return its handle."""
-        callbacks = Callbacks(self._bridge, on_log=on_log)
+        callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output)
         return await self._runs.start(lambda status: callbacks.call(self._runner.attach, run_id, task_status=status))
 
     async def list(self) -> list[RunState]:
@@ -166,6 +192,25 @@ class DockerRunner:
         async with bridge.hold(warm) as pool:
             with StartedRuns(bridge) as started:
                 yield WarmPool(bridge, pool, started)
+
+    @asynccontextmanager
+    async def map(
+        self,
+        requests: Requests,
+        *,
+        max_in_flight: int = DEFAULT_IN_FLIGHT,
+        ordered: bool = False,
+        retries: int = 0,
+    ) -> AsyncGenerator[MapResults]:
+        """Run many requests, some at a time: ``async with runner.map(requests) as results``.
+
+        As `lightrunner.DockerRunner.map`. The requests are iterated in the event loop's thread.
+        """
+        bridge = self._bridge
+        source = HomeIterator(bridge, requests)
+        mapping = self._runner.map(source, max_in_flight=max_in_flight, ordered=ordered, retries=retries)
+        async with bridge.hold(mapping) as results:
+            yield MapResults(bridge, results)
 
     @asynccontextmanager
     async def prepared_networks(self, size: int = 4, *, network: str | None = None) -> AsyncGenerator[None]:

@@ -96,6 +96,12 @@ def _containerd_store() -> EngineSetup:
     return replace(_docker(NEWEST), config={"features": {"containerd-snapshotter": True}})
 
 
+_GVISOR_ARGUMENTS = ("--network=host", "--overlay2=none")
+"""With a network stack of its own gVisor wants to write net.core.rmem_default, which is not a namespace's on every
+kernel; with "host" it takes that of the container's network namespace. Its own overlay would keep what a build's step
+or a run writes from the daemon: commits and archives would lack it."""
+
+
 def gvisor_runtime() -> dict[str, object]:
     """GVisor's entry for the "runtimes" of a daemon.json."""
 
@@ -103,11 +109,7 @@ def gvisor_runtime() -> dict[str, object]:
         unpack("trixie", ("runsc",), root)
         shutil.copy(root / "usr" / "bin" / "runsc", folder)
 
-    # With a network stack of its own it wants to write net.core.rmem_default, which is not a namespace's on every
-    # kernel. With "host" it takes that of the container's network namespace. Its own overlay would keep what a build's
-    # step or a run writes from the daemon: commits and archives would lack it.
-    arguments = ["--network=host", "--overlay2=none"]
-    return {"path": str(_cached("runsc", fill) / "runsc"), "runtimeArgs": arguments}
+    return {"path": str(_cached("runsc", fill) / "runsc"), "runtimeArgs": list(_GVISOR_ARGUMENTS)}
 
 
 def _gvisor() -> EngineSetup:
@@ -115,18 +117,29 @@ def _gvisor() -> EngineSetup:
     return replace(_docker(NEWEST), config={"runtimes": {"runsc": gvisor_runtime()}, "default-runtime": "runsc"})
 
 
-def _crun() -> EngineSetup:
-    """Every container runs in crun: it is the daemon's default runtime.
+def all_runtimes() -> EngineSetup:
+    """Docker with runc, which is the default, crun and gVisor.
 
     The engine has a root file system of its own: a crun that knows what this engine writes wants a newer libc.
     """
-    packages = ("docker.io", "containerd", "runc", "crun", "iptables")
-    root = _cached("docker-sid", lambda root, _: root_filesystem.make(root, SUITES[NEWEST], packages))
+    packages = ("docker.io", "containerd", "runc", "crun", "runsc", "iptables")
+    suite = SUITES[NEWEST]
+    root = _cached(f"runtimes-{suite}", lambda root, _: root_filesystem.make(root, suite, packages))
+    runtimes = {
+        "crun": {"path": "/usr/bin/crun"},
+        "runsc": {"path": "/usr/bin/runsc", "runtimeArgs": list(_GVISOR_ARGUMENTS)},
+    }
     return EngineSetup(
         enter=root_filesystem.WITHOUT_UNIFIED + root_filesystem.ENTER,
         environment={"ROOT": str(root)},
-        config={"runtimes": {"crun": {"path": "/usr/bin/crun"}}, "default-runtime": "crun"},
+        config={"runtimes": runtimes},
     )
+
+
+def _crun() -> EngineSetup:
+    """Every container runs in crun: it is the daemon's default runtime."""
+    setup = all_runtimes()
+    return replace(setup, config={**setup.config, "default-runtime": "crun"})
 
 
 def _cgroup2() -> EngineSetup:

@@ -4,7 +4,7 @@ spawn.py       cold runs: nothing happens, or little            networks.py    t
 warm.py        runs in warm containers                          throughput.py  many runs at once
 transfers.py   folders in, files out                            logs.py        output to a callback
 held.py        hundreds of runs that sleep                      processes.py   memory and imports
-decoding.py    frames, without an engine
+decoding.py    frames, without an engine                        runtimes.py    runc, crun, gVisor
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from .held import held
 from .logs import logs, raw_output
 from .networks import prepared
 from .processes import imports, memory
+from .runtimes import runtimes
 from .spawn import noop, project
 from .throughput import parallel, scaling
 from .transfers import big_file, small_files
@@ -45,6 +46,7 @@ CASES: dict[str, CaseMaker] = {
     "logs-70": partial(logs, line_bytes=70),
     "logs-1000": partial(logs, line_bytes=1000),
     "output-raw": raw_output,
+    "runtimes": runtimes,
     "frames": frames,
     "imports": imports,
     "memory": memory,

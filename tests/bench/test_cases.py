@@ -8,8 +8,8 @@ from bench.cases import CASES
 from bench.sampling import Case
 from bench.stage import open_stage
 
-CHEAP = [name for name in CASES if not name.startswith(("transfer", "small-files"))]
-"""The others fill a disk first."""
+CHEAP = [name for name in CASES if not name.startswith(("transfer", "small-files", "runtimes"))]
+"""The others fill a disk first, or start an engine."""
 
 
 @pytest.mark.usefixtures("daemon_clean")

@@ -1,4 +1,4 @@
-"""The maps of the source tree, in the README and in `lightrunner`'s docstring, name every package and module."""
+"""The maps of the source tree, in the documentation and in `lightrunner`'s docstring, name every package and module."""
 
 import re
 
@@ -8,10 +8,10 @@ import lightrunner
 
 from .source_tree import ROOT
 
-README = (ROOT.parent.parent / "README.md").read_text()
+PAGE = (ROOT.parent.parent / "docs" / "source.md").read_text()
 MAPS = {
     "the docstring of lightrunner/__init__.py": lightrunner.__doc__ or "",
-    "the section 'Source tree' of README.md": README.partition("## Source tree")[2].split("```")[1],
+    "docs/source.md": PAGE.split("```")[1].removeprefix("\n"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Sphinx: pages in Markdown, the API reference from the docstrings. `./dev docs` builds it, offline, into build/docs."""
+"""Sphinx's settings: pages in Markdown, the reference from the docstrings. `./dev docs` builds it, offline."""
 
 import importlib.metadata
 import types

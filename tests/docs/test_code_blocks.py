@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
@@ -48,7 +47,9 @@ class Block(NamedTuple):
 
     def compiled(self) -> CodeType:
         """The code, with the page's own line numbers."""
-        return compile("\n" * self.line + self.text, str(self.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        text = "\n" * self.line + self.text
+        code: CodeType = compile(text, str(self.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        return code
 
 
 def blocks(page: Path) -> list[Block]:
@@ -76,15 +77,14 @@ def images(raw: RawEngine, python_image: str) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_host: str) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_host: str) -> Path:
     """The working folder of a block, and an environment in which lightrunner finds the engine."""
     (tmp_path / "my-project").mkdir()
     (tmp_path / "my-project" / "main.py").write_text(MAIN)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.setenv("LIGHT_RUNNER_HOST", engine_host)
     monkeypatch.setenv("LIGHT_RUNNER_STATE_DIR", str(tmp_path / "state"))
-    yield tmp_path
+    return tmp_path
 
 
 async def run_fragments(page: Path, image: str) -> None:
@@ -100,6 +100,8 @@ async def run_fragments(page: Path, image: str) -> None:
                 if inspect.isawaitable(outcome):
                     await outcome
         nursery.cancel_scope.cancel()
+        with trio.move_on_after(60, shield=True):
+            await runner.cleanup_orphan_cache(max_age=0.0)
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: page.name)
@@ -118,7 +120,12 @@ def test_programs_run(block: Block, folder: Path) -> None:
     program = folder / "program.py"
     program.write_text(block.text)
     done = subprocess.run(
-        [sys.executable, "-W", "error", program], cwd=folder, env=dict(os.environ), capture_output=True, check=False, timeout=120
+        [sys.executable, "-W", "error", program],
+        cwd=folder,
+        env=dict(os.environ),
+        capture_output=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr.decode()
 

@@ -32,7 +32,7 @@ CAPABILITIES = {
     "links": "an archive tells a link from what it points to",
     "oom": "a kill for memory is reported",
     "runtime": "a run chooses its runtime",
-    "statuses": "a bad request is refused with 400, 404 or 409",
+    "statuses": "a bad request is refused with 400, 404 or 409, in Docker's words",
     "unread_input": "the output goes on when a program does not read its input to the end",
 }
 """What a test can need of an engine, by the marker `needs`."""
@@ -166,7 +166,7 @@ _PODMAN_LACKS = {
     "links": "it follows them",
     "oom": "its State.OOMKilled stays false on control groups v1, and there is no event",
     "runtime": "it ignores HostConfig.Runtime",
-    "statuses": "it answers 500: RUN_FAILED in place of INVALID_REQUEST",
+    "statuses": "it answers 500, in words of its own",
     "unread_input": "it closes the attached stream: DOCKER_UNREACHABLE",
 }
 

@@ -89,6 +89,7 @@ async def test_what_is_not_there_is_missing(runner: DockerRunner, busybox: str, 
     assert names(tmp_path) == set()
 
 
+@pytest.mark.needs("links")
 async def test_a_link_or_a_pipe_is_an_error(runner: DockerRunner, busybox: str, to: Path) -> None:
     script = "echo x > file; mkdir folder; ln -s file link; ln -s folder to-folder; ln -s /no/where lost; mkfifo pipe"
     sources = {"link": "symbolic link", "to-folder": "symbolic link", "lost": "symbolic link", "pipe": "pipe"}

@@ -170,6 +170,7 @@ async def test_a_dir_that_is_no_folder_is_an_invalid_request(run: Run, busybox: 
 
 
 @pytest.mark.parametrize("workdir", ["/etc/passwd", "/etc/passwd/below"])
+@pytest.mark.needs("statuses")
 async def test_a_workdir_that_is_a_file_in_the_image(run: Run, busybox: str, source: Path, workdir: str) -> None:
     with pytest.raises(LightRunnerError, match="passwd") as raised:
         await run(shell(busybox, "true", dir=source, workdir=workdir))

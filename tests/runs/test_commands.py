@@ -39,6 +39,7 @@ async def test_a_command_that_the_shell_does_not_find_is_a_result(run: Run, busy
     assert b"no-such-program: not found" in result.stderr
 
 
+@pytest.mark.needs("statuses")
 async def test_a_command_of_the_image_that_is_not_there_cannot_start(run: Run, image_variant: ImageVariant) -> None:
     with pytest.raises(LightRunnerError) as raised:
         await run(own(image_variant("lost-cmd", 'CMD ["/no/such/program"]')))
@@ -55,6 +56,7 @@ async def test_a_command_of_the_image_that_is_not_there_cannot_start(run: Run, i
     }
 
 
+@pytest.mark.needs("statuses")
 async def test_an_image_without_a_command_is_refused_in_the_daemons_words(
     run: Run, image_variant: ImageVariant
 ) -> None:

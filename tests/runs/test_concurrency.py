@@ -45,6 +45,7 @@ async def test_runs_do_not_mix(runner: DockerRunner, busybox: str) -> None:
             nursery.start_soon(one, number)
 
 
+@pytest.mark.needs("isolated_network")
 async def test_two_runners_at_once(runner: DockerRunner, make_runner: MakeRunner, busybox: str) -> None:
     outputs: dict[str, bytes | None] = {}
 

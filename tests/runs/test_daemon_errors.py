@@ -18,6 +18,7 @@ NOBODY = "127.0.0.1:1/no/such/image:1"
         ({"gpus": "all"}, "could not select device driver"),
     ],
 )
+@pytest.mark.needs("runtime")
 async def test_what_the_host_does_not_have(
     make_runner: MakeRunner, busybox: str, options: dict[str, str], sentence: str
 ) -> None:

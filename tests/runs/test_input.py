@@ -69,11 +69,13 @@ async def test_it_is_fed_where_nobody_reads_the_output(run: Run, busybox: str) -
     ],
     ids=["exits at once", "never reads", "closes it", "reads a little"],
 )
+@pytest.mark.needs("unread_input")
 async def test_a_container_need_not_read_a_huge_input(run: Run, busybox: str, script: str, output: bytes) -> None:
     result = await run(shell(busybox, script, input=HUGE, timeout=60))
     assert (result.exit_code, result.stdout, result.timed_out) == (3, output, False)
 
 
+@pytest.mark.needs("unread_input")
 async def test_a_container_that_does_not_read_can_be_cancelled(runner: DockerRunner, busybox: str) -> None:
     async with trio.open_nursery() as nursery:
         execution = await start_ready(nursery, runner, shell(busybox, "echo up; sleep 60", input=HUGE))

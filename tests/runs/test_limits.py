@@ -53,12 +53,14 @@ async def test_the_daemon_is_told_all_of_them(make_runner: MakeRunner, raw: RawE
     assert (told["NanoCpus"], told["PidsLimit"]) == (500_000_000, 100)
 
 
+@pytest.mark.needs("oom")
 async def test_a_process_over_the_memory_limit_is_killed_and_it_is_told(small: DockerRunner, busybox: str) -> None:
     result = await small.run(shell(busybox, f"exec {HOG}"))
     assert (result.exit_code, result.oom_killed, result.success) == (137, True, False)
 
 
 @pytest.mark.parametrize("attempt", range(4))
+@pytest.mark.needs("oom")
 async def test_a_killed_child_is_told_as_well(small: DockerRunner, busybox: str, attempt: int) -> None:
     script = f"{CHILD_HOG}; echo survived {attempt}; exit 0"
     result = await small.run(shell(busybox, script))

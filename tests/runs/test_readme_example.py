@@ -25,6 +25,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.needs("isolated_network")
 async def test_the_example(run: Run, python_image: str, project: Path, tmp_path: Path) -> None:
     lines: list[LogLine] = []
     out = tmp_path / "out"

@@ -109,6 +109,7 @@ async def test_it_returns_when_the_container_has_exited(runner: DockerRunner, bu
 
 
 @pytest.mark.parametrize("signal", ["", "TERM; rm", "term", "0", "-9", "100", "SIGNOTHING", "SIGTERM\n", None, 15])
+@pytest.mark.needs("statuses")
 async def test_a_signal_that_is_none_is_refused(runner: DockerRunner, busybox: str, signal: str) -> None:
     async with trio.open_nursery() as nursery:
         execution = await start_ready(nursery, runner, shell(busybox, LOOP))

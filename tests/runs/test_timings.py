@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from lightrunner import DockerRunner, ExtractSpec
 from tests.runs.shell_runs import Run, shell
@@ -11,6 +12,7 @@ from tests.runs.shell_runs import Run, shell
 EVERYWHERE = {"create", "attach", "start", "run", "cleanup"}
 
 
+@pytest.mark.needs("isolated_network")
 async def test_each_phase_takes_time_and_all_of_them_no_more_than_there_was(
     runner: DockerRunner, busybox: str, tmp_path: Path
 ) -> None:
@@ -43,6 +45,7 @@ async def test_what_did_not_happen_takes_none(run: Run, busybox: str) -> None:
     assert all(getattr(result.timings, name) > 0 for name in EVERYWHERE)
 
 
+@pytest.mark.needs("isolated_network")
 async def test_the_network_is_made_sure_of_once(runner: DockerRunner, busybox: str) -> None:
     first, second = [(await runner.run(shell(busybox, "true", network=None))).timings for _ in range(2)]
     assert first.network > 2 * second.network

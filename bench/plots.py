@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false
 # (matplotlib's own types are partly unknown.)
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,6 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from .report import CaseReport
+from .soak import Sample
 
 _JITTER = 0.25
 _FORMATS = ("png", "svg")
@@ -35,6 +37,23 @@ def plot(case: CaseReport, folder: Path) -> None:
     figure.tight_layout()
     for kind in _FORMATS:
         figure.savefig(folder / f"{case.name}.{kind}", dpi=120)
+    plt.close(figure)
+
+
+def plot_soak(samples: Sequence[Sample], folder: Path) -> None:
+    """Write the memory and the descriptors of a soak, over its runs: ``soak.svg``."""
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(8, 4.5), sharex=True)
+    runs = [it.runs for it in samples]
+    upper.plot(runs, [it.memory for it in samples], linewidth=1)
+    upper.set_ylabel("resident memory, MiB")
+    lower.plot(runs, [it.descriptors for it in samples], linewidth=1, color="tab:orange")
+    lower.set_ylabel("open descriptors")
+    lower.set_xlabel("finished runs")
+    for axes in (upper, lower):
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(folder / "soak.svg", metadata={"Date": None})
     plt.close(figure)
 
 

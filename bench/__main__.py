@@ -76,8 +76,8 @@ def _soak(host: str | None, runs: int, folder: Path) -> int:
 
     with fresh_disk() as disk, engine_at(host, disk.folder) as url:
         found = trio.run(partial(soak, url, runs, on_progress=tell))
+    print("", *found.lines(), f"results: {folder}", sep="\n", flush=True)
     found.write(folder)
-    print("", *found.lines(), f"results: {folder}", sep="\n")
     return 1 if found.failures else 0
 
 

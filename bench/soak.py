@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -109,7 +109,9 @@ class Soak:
         """Write the figures and the chart."""
         from .plots import plot_soak  # noqa: PLC0415 - matplotlib is the bench's own dependency, and not the tests'
 
-        (folder / "soak.json").write_text(json.dumps(asdict(self), indent=1))
+        # A dict, since asdict takes a Counter apart.
+        figures = asdict(replace(self, outcomes=Counter())) | {"outcomes": dict(self.outcomes)}
+        (folder / "soak.json").write_text(json.dumps(figures, indent=1))
         plot_soak(self.samples, folder)
 
 

@@ -9,7 +9,8 @@ runs/     whole runs through DockerRunner, failing ones included
 detached/ runs that outlive their process, attaching, reaping
 contract/ what every engine keeps to, the fake one included, over both shapes of the API
 warm/     warm pools and the single-use pool below them, under the contract of cold runs
+testing/  the fake engine of lightrunner.testing, and each of its faults in each phase of a run
 tools/    the private engine and the test images
 
-fake_daemon.py  a scripted daemon, for faults that a real daemon does not produce on demand
+fake_daemon.py  the fake engine on a real socket, for what depends on sockets
 """

@@ -7,16 +7,17 @@ import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode
 from lightrunner.host.owner import current_owner
+from lightrunner.testing import Request, in_turn, json_answer, plain, refuse
 from tests.detached.detached_runs import Lines, script
 from tests.detached.state_folder import state_ids, store, stored
-from tests.fake_daemon import CONTAINER_ID, Request, fake_daemon, in_turn, json_answer, plain
+from tests.fake_daemon import fake_daemon
 
 
 def inspected(status: str) -> dict[str, object]:
     """What the daemon says of a container."""
     times = {"StartedAt": "2024-05-06T07:08:09.5Z", "FinishedAt": "2024-05-06T07:08:10.75Z"}
     state = {"Status": status, "Running": status == "running", "ExitCode": 6, **times}
-    return {"Id": CONTAINER_ID, "Name": "/c", "Created": "2024-05-06T07:08:09.1Z", "State": state, "Config": {}}
+    return {"Id": "c" * 64, "Name": "/c", "Created": "2024-05-06T07:08:09.1Z", "State": state, "Config": {}}
 
 
 async def test_it_waits_for_the_start(state_dir: Path) -> None:
@@ -60,8 +61,7 @@ async def test_a_start_that_will_never_come_is_told(state_dir: Path) -> None:
 async def test_a_daemon_that_fails_is_told_and_the_run_stays(state_dir: Path, operation: str) -> None:
     async with fake_daemon() as daemon, DockerRunner(host=daemon.host) as runner:
         run_id = await runner.detach(script("fake:1", "true"))
-    broken = {operation: json_answer({"message": "out of order"}, status=500)}
-    async with fake_daemon(broken) as daemon, DockerRunner(host=daemon.host) as runner:
+        daemon.script[operation] = refuse(500, "out of order")
         with pytest.raises(LightRunnerError, match="out of order") as raised:
             await runner.attach(run_id, on_log=Lines())
     assert raised.value.code is LightRunnerErrorCode.RUN_FAILED

@@ -20,10 +20,11 @@ from lightrunner import (
     read_state,
 )
 from lightrunner.runs.prepare import Preparation
+from lightrunner.testing import Request, json_answer, plain, proceed
 from tests.detached.detached_runs import Lines, end, exited, is_gone, is_running, name_of, script
 from tests.detached.host_process import as_keywords, detached_by_another, host_process
 from tests.detached.state_folder import forget_all, mode_of, state_ids, stored
-from tests.fake_daemon import Request, fake_daemon, json_answer, plain
+from tests.fake_daemon import fake_daemon
 from tests.runs.checkpoints import cancelled_at, count_steps
 from tools.raw_engine import RawEngine
 
@@ -140,7 +141,7 @@ async def test_what_is_refused_makes_nothing(state_dir: Path, fields: dict[str, 
         with pytest.raises(LightRunnerError, match=field) as raised:
             await runner.detach(script(**{"image": "fake:1", "text": "true"} | fields))
     assert raised.value.code is LightRunnerErrorCode.INVALID_REQUEST
-    assert daemon.all_requests == []
+    assert daemon.requests_seen == []
     assert mode_of(state_dir) is None
 
 
@@ -174,7 +175,7 @@ async def test_the_state_is_there_before_the_container(state_dir: Path) -> None:
     async def create(request: Request) -> None:
         (run_id,) = state_ids(state_dir)
         seen.append(stored(state_dir, run_id))
-        await json_answer(CREATED, status=201)(request)
+        await proceed(request)
 
     async with fake_daemon({"container_create": create}) as daemon, DockerRunner(host=daemon.host) as runner:
         run_id = await runner.detach(FAKE)
@@ -203,7 +204,7 @@ async def test_cancelled_at_each_checkpoint_it_leaves_nothing_or_has_an_id(state
     async with fake_daemon({"container_start": plain(status=204)}) as daemon:
         while is_over:
             steps += 1
-            asked = len(daemon.all_requests)
+            asked = len(daemon.requests_seen)
             with count_steps():
                 async with DockerRunner(host=daemon.host) as runner:
 
@@ -211,7 +212,7 @@ async def test_cancelled_at_each_checkpoint_it_leaves_nothing_or_has_an_id(state
                         returned.append(await runner.detach(FAKE))
 
                     is_over = (await cancelled_at(steps, detach)).is_over
-            operations = [request.operation for request in daemon.all_requests[asked:]]
+            operations = [request.operation for request in daemon.requests_seen[asked:]]
             if state_ids(state_dir) - set(returned):
                 raise AssertionError(f"cancelled at step {steps} there is a run that nobody knows of")
             if "container_create" in operations:

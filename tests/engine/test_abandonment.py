@@ -11,8 +11,10 @@ import pytest
 import trio
 
 from lightrunner.engine import EngineClient, EngineUnreachable
+from lightrunner.testing import Answer, Request, frame, hang, json_answer
+from lightrunner.testing.http import UPGRADED
 from tests.engine.containers import running
-from tests.fake_daemon import UPGRADED, Answer, Request, fake_daemon, frame, hang, json_answer
+from tests.fake_daemon import fake_daemon
 
 Receive = Callable[[], Awaitable[object]]
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Docker-Container-Path-Stat: e30=\r\n\r\n"

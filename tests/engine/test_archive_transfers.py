@@ -15,8 +15,10 @@ from lightrunner.engine import (
     EngineUnreachable,
 )
 from lightrunner.engine.threads import thread_limiter
+from lightrunner.testing import Answer, Request, archive, plain, raw
+from lightrunner.testing.http import head, path_stat
 from tests.engine.containers import created, get_files, receive_all, tar_of
-from tests.fake_daemon import Answer, Request, archive, fake_daemon, head, path_stat, plain, raw
+from tests.fake_daemon import fake_daemon
 from tests.runs.host_folders import wait_until
 
 SILENCE = 0.35

@@ -15,20 +15,10 @@ from lightrunner.engine import (
     OutputStream,
     ProgressMessage,
 )
+from lightrunner.testing import Answer, Request, archive, attached, chunked, frame, json_answer, plain, raw
+from lightrunner.testing.http import UPGRADED
 from tests.engine.containers import read_all, receive_all
-from tests.fake_daemon import (
-    UPGRADED,
-    Answer,
-    Request,
-    archive,
-    attached,
-    chunked,
-    fake_daemon,
-    frame,
-    json_answer,
-    plain,
-    raw,
-)
+from tests.fake_daemon import fake_daemon
 
 Opened = Callable[[EngineClient], AbstractAsyncContextManager[OutputStream]]
 

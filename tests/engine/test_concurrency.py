@@ -6,9 +6,11 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 import trio
 
-from lightrunner.engine import EngineClient, EngineNotFound, EngineProtocolError, EngineResponseError
+from lightrunner.engine import EngineClient, EngineNotFound, EngineProtocolError, EngineResponseError, wire
+from lightrunner.testing import Request, json_answer
+from lightrunner.testing.http import END_OF_TAR
 from tests.engine.containers import created, run_to_exit, running
-from tests.fake_daemon import Request, fake_daemon, json_answer
+from tests.fake_daemon import fake_daemon
 
 CALLS = 200
 WAITS = 60
@@ -106,13 +108,13 @@ async def test_first_calls_at_once_agree_on_one_version() -> None:
 
 
 async def test_calls_one_after_the_other_share_a_connection() -> None:
-    refuse = json_answer({"message": "no such volume"}, status=404)
-    async with fake_daemon({"volume_delete": refuse}) as daemon, EngineClient(daemon.host) as client:
+    async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
+        container = await client.container_create(wire.ContainerCreateRequest(image="i"))
         for _ in range(10):
             await client.system_info()
-            await client.container_start("c")
-            await client.container_archive_info("c", "/")
-            await client.put_container_archive("c", "/", b"tar")
+            await client.container_start(container.id)
+            await client.container_archive_info(container.id, "/")
+            await client.put_container_archive(container.id, "/", END_OF_TAR)
             with pytest.raises(EngineNotFound):
                 await client.volume_delete("v")
         assert daemon.connections == 1

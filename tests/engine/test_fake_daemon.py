@@ -8,8 +8,9 @@ import pytest
 
 from lightrunner import DockerRunner, ExtractSpec, RunRequest
 from lightrunner.engine import EngineClient, EngineNotFound
+from lightrunner.testing import archive, attached, frame, hang, json_answer
 from tests.engine.containers import tar_of
-from tests.fake_daemon import archive, attached, fake_daemon, frame, hang, json_answer
+from tests.fake_daemon import fake_daemon
 
 
 async def test_a_whole_run(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ async def test_a_whole_run(tmp_path: Path) -> None:
     (seed,) = daemon.requests("put_container_archive")
     with tarfile.open(fileobj=io.BytesIO(seed.body)) as tar:
         assert tar.getnames() == ["file"]
-    operations = [request.operation for request in daemon.all_requests]
+    operations = [request.operation for request in daemon.requests_seen]
     order = ["container_create", "put_container_archive", "container_attach", "container_start", "container_inspect"]
     assert sorted(order, key=operations.index) == order
     assert operations[-2:] == ["container_delete", "volume_delete"]

@@ -16,7 +16,9 @@ from lightrunner.engine import (
 )
 from lightrunner.engine.calls import PING_TIMEOUT
 from lightrunner.engine.wire import ContainerCreateRequest
-from tests.fake_daemon import UPGRADED, Answer, Request, chunked, fake_daemon, hang, in_turn, json_answer, plain, raw
+from lightrunner.testing import Answer, Request, chunked, hang, in_turn, json_answer, plain, raw
+from lightrunner.testing.http import UPGRADED
+from tests.fake_daemon import fake_daemon
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
 HTML = b"<html><body><h1>It works!</h1></body></html>"
@@ -210,7 +212,7 @@ async def test_a_request_that_cannot_be_made_is_an_engine_error() -> None:
 
 async def test_no_answer_is_compressed() -> None:
     async with fake_daemon() as daemon, EngineClient(daemon.host) as client:
-        async with client.container_archive("c", "/") as archive:
+        created = await client.container_create(ContainerCreateRequest(image="i"))
+        async with client.container_archive(created.id, "/") as archive:
             assert await archive.receive_some()
-        await client.container_create(ContainerCreateRequest(image="i"))
-        assert {request.headers["accept-encoding"] for request in daemon.all_requests} == {"identity"}
+        assert {request.headers["accept-encoding"] for request in daemon.requests_seen} == {"identity"}

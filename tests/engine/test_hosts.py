@@ -8,7 +8,8 @@ import trio
 
 from lightrunner.engine import Endpoint, EngineClient, EngineEndpointError, EngineUnreachable
 from lightrunner.engine.calls import MAX_API_VERSION
-from tests.fake_daemon import attached, fake_daemon, frame
+from lightrunner.testing import attached, frame
+from tests.fake_daemon import fake_daemon
 from tools.raw_engine import RawEngine
 
 
@@ -83,7 +84,7 @@ async def test_docker_host_is_used_and_an_explicit_host_comes_first(monkeypatch:
 async def test_tcp_carries_calls_and_attached_streams() -> None:
     script = {"container_attach": attached(frame(1, b"out") + frame(2, b"err"))}
     async with fake_daemon(script, tcp=True) as daemon, EngineClient(daemon.host) as client:
-        assert (await client.system_version()).version == "20.10.24"
+        assert (await client.system_version()).api_version == "1.41"
         async with client.container_attach("c", stdin=True) as attachment:
             await attachment.send_all(b"input")
             attachment.send_eof()

@@ -12,7 +12,8 @@ from lightrunner.engine import (
     calls,
     wire,
 )
-from tests.fake_daemon import Answer, chunked, fake_daemon, in_turn, json_answer, plain, raw
+from lightrunner.testing import Answer, chunked, in_turn, json_answer, plain, raw
+from tests.fake_daemon import fake_daemon
 
 NEWEST_KNOWN = "{}.{}".format(*calls.MAX_API_VERSION)
 NEXT = f"{calls.MAX_API_VERSION[0]}.{calls.MAX_API_VERSION[1] + 1}"
@@ -142,7 +143,7 @@ async def test_docker_29(newest: str) -> None:
             await client.image_pull("a", tag="1")
         async with DockerRunner(host=daemon.host) as runner:
             assert (await runner.run(RunRequest(image="a:1", network="none"))).exit_code == 0
-        spoken = {request.api_version for request in daemon.all_requests if request.api_version}
+        spoken = {request.api_version for request in daemon.requests_seen if request.api_version}
     assert spoken == {min(newest, NEWEST_KNOWN)}
 
 

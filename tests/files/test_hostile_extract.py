@@ -9,7 +9,9 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, ExtractResult, ExtractSpec, RunRequest
-from tests.fake_daemon import Answer, Request, archive, fake_daemon, head, path_stat, plain, raw
+from lightrunner.testing import Answer, Request, archive, plain, raw
+from lightrunner.testing.http import head, path_stat
+from tests.fake_daemon import fake_daemon
 from tests.files.archives import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,

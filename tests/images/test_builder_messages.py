@@ -5,7 +5,8 @@ import json
 import pytest
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode
-from tests.fake_daemon import Answer, Request, chunked, fake_daemon, in_turn, json_answer
+from lightrunner.testing import chunked, in_turn, json_answer
+from tests.fake_daemon import fake_daemon
 from tests.images.builds import Lines, with_steps
 
 STEPS = ("echo one", "echo " + "x" * 300)
@@ -20,15 +21,9 @@ def messages(*streams: str) -> bytes:
 
 async def prepare(*answer: bytes, cut: bool = False) -> Lines:
     """Prepare `STEPS` on a daemon whose build answers like this."""
-    answer_build: Answer = chunked(*answer, cut=cut)
-
-    async def build(request: Request) -> None:
-        assert request.path == "/build"
-        await answer_build(request)
-
     lines = Lines()
     # Asked for are the cache image, twice, the base, and the cache image again.
-    script = {"unknown": build, "image_inspect": in_turn(NOT_FOUND, NOT_FOUND, FOUND)}
+    script = {"image_build": chunked(*answer, cut=cut), "image_inspect": in_turn(NOT_FOUND, NOT_FOUND, FOUND)}
     async with fake_daemon(script) as daemon, DockerRunner(host=daemon.host) as runner:
         await runner.prepare(with_steps("base", *STEPS), on_progress=lines)
     return lines

@@ -19,8 +19,9 @@ from lightrunner import (
     RunRequest,
     RunResult,
 )
+from lightrunner.testing import Answer, Request, hang, json_answer, plain, proceed
 from tests.conftest import ours
-from tests.fake_daemon import Answer, Request, fake_daemon, hang, json_answer, plain
+from tests.fake_daemon import fake_daemon
 from tests.runs.checkpoints import Countdown, cancelled_at, count_steps
 from tests.runs.host_folders import lay_out, names
 from tests.runs.shell_runs import shell, start
@@ -141,7 +142,7 @@ async def cancel_when(operation: str, script: dict[str, Answer]) -> list[str]:
                     await trio.testing.wait_all_tasks_blocked()
                 scope.cancel()
         assert scope.cancelled_caught
-        return [request.operation for request in daemon.all_requests]
+        return [request.operation for request in daemon.requests_seen]
 
 
 async def test_before_anything_was_sent() -> None:
@@ -150,7 +151,7 @@ async def test_before_anything_was_sent() -> None:
             scope.cancel()
             await runner.run(FAKE)
     assert scope.cancelled_caught
-    assert daemon.all_requests == []
+    assert daemon.requests_seen == []
 
 
 async def test_during_a_pull() -> None:
@@ -229,7 +230,7 @@ async def test_a_removal_has_the_time_that_those_of_others_take(
         async with turn:
             await trio.sleep(0.1)
         done[request.path] = True
-        await plain(status=204)(request)
+        await proceed(request)
 
     script = {"container_inspect": hang, "container_delete": delete_one_by_one}
     async with fake_daemon(script) as daemon, DockerRunner(host=daemon.host) as runner:

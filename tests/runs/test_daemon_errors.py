@@ -3,7 +3,8 @@
 import pytest
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, Progress
-from tests.fake_daemon import fake_daemon, json_answer
+from lightrunner.testing import json_answer
+from tests.fake_daemon import fake_daemon
 from tests.runs.conftest import MakeRunner
 from tests.runs.shell_runs import Run, shell
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lightrunner import DockerRunner, ExtractSpec, LightRunnerError, LightRunnerErrorCode
-from tests.fake_daemon import fake_daemon, json_answer
+from lightrunner.testing import json_answer
+from tests.fake_daemon import fake_daemon
 from tests.runs.shell_runs import shell
 from tools import private_engine
 from tools.images import ensure_busybox

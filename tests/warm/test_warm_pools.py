@@ -9,8 +9,9 @@ import trio
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunRequest, RunResult, WarmPool
 from lightrunner.engine import EngineClient
 from lightrunner.networks.pause_containers import PauseContainer, PauseContainers, can_prepare
+from lightrunner.testing import json_answer
 from tests.conftest import ours
-from tests.fake_daemon import fake_daemon, json_answer
+from tests.fake_daemon import fake_daemon
 from tests.runs.conftest import CommittedImage, ImageVariant, MakeRunner
 from tests.runs.host_folders import lay_out, meddle
 from tests.runs.shell_runs import shell

@@ -5,6 +5,7 @@ FakeEngine(script={"container_wait": in_turn(lose_connection, proceed)})
 """
 
 import json
+from contextlib import suppress
 
 import trio
 
@@ -21,18 +22,18 @@ async def lose_connection(request: Request) -> None:
 
 async def lose_answer(request: Request) -> None:
     """Act, and close the connection in the place of the answer: the client cannot know what was done."""
-    stream, request.stream = request.stream, _Nowhere(request.stream)
-    try:
+    request.stream = _Severed(request.stream)
+    with suppress(trio.BrokenResourceError):
         await proceed(request)
-    finally:
-        request.stream = stream
     request.hang_up = True
 
 
 async def hang(request: Request) -> None:
-    """Read the request, and never answer."""
+    """Read the request, and never answer, until the client hangs up."""
     await request.receive_body()
-    await trio.sleep_forever()
+    with suppress(trio.BrokenResourceError):
+        await request.receive_stdin()
+    request.hang_up = True
 
 
 def delay(seconds: float, then: Answer = proceed) -> Answer:
@@ -77,14 +78,15 @@ def half_a_frame(data: bytes = b"half") -> Answer:
     return raw(UPGRADED + frame(1, data, length=2 * len(data) + 1))
 
 
-class _Nowhere(trio.abc.HalfCloseableStream):
-    """A stream whose answers are dropped."""
+class _Severed(trio.abc.HalfCloseableStream):
+    """A stream that breaks as soon as an answer is sent."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
         self._stream = stream
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:  # noqa: ARG002 - trio's
         await trio.lowlevel.checkpoint()
+        raise trio.BrokenResourceError("the answer is lost")
 
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.checkpoint()

@@ -73,6 +73,19 @@ async def test_an_image_brings_its_environment_and_files() -> None:
     assert result.stdout == b"(['serve'], {'A': '1', 'B': '2'}, b'F')"
 
 
+async def test_a_folder_is_seeded_for_an_image_of_another_user(tmp_path: Path) -> None:
+    """Its archive goes to the workdir's parent, and has an entry for the workdir."""
+    (tmp_path / "file").write_bytes(b"content")
+
+    async def program(container: FakeContainer) -> None:
+        await container.stdout(container.files.read("file"))
+
+    async with FakeEngine() as engine, DockerRunner(connect=engine.connect) as runner:
+        engine.add_image("own:1", program=program, user="app")
+        result = await runner.run(RunRequest(image="own:1", dir=str(tmp_path), capture_output=True))
+    assert result.stdout == b"content"
+
+
 async def test_a_program_that_raises_fails_the_test() -> None:
     class BugError(Exception):
         pass

@@ -154,7 +154,7 @@ class FileSystem:
         folder = self._resolved(path)
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             for member in tar:
-                target = posixpath.normpath(f"{folder}/{member.name}")
+                target = "/" + posixpath.normpath(f"{folder}/{member.name}").lstrip("/")
                 present = self._nodes.get(target)
                 if present is not None and isinstance(present, Folder) != member.isdir():
                     word = "directory" if member.isdir() else "non-directory"

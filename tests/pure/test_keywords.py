@@ -42,4 +42,4 @@ def test_the_signature_has_the_fields_and_their_defaults() -> None:
     assert [*inspect.signature(DockerRunner).parameters] == [*RunnerOptions.__struct_fields__]
     assert inspect.signature(DockerRunner).parameters["memory"].default == "512m"
     parameters = inspect.signature(lightrunner.run_sync).parameters
-    assert [*parameters] == ["request", *RunnerOptions.__struct_fields__, "on_log", "on_progress"]
+    assert [*parameters] == ["request", *RunnerOptions.__struct_fields__, "on_log", "on_output", "on_progress"]

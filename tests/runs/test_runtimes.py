@@ -97,7 +97,8 @@ async def test_setup_steps_and_a_run_in_gvisor(gvisor: DockerRunner, image: str,
 
 
 def cache_images(raw: RawEngine) -> list[str]:
-    return [tag for image in raw.images() for tag in image["RepoTags"] or [] if tag.startswith("light-runner-cache:")]
+    tags: list[str] = [tag for image in raw.images() for tag in image["RepoTags"] or []]
+    return [tag for tag in tags if tag.startswith("light-runner-cache:")]
 
 
 async def test_a_registered_name_is_passed_on(engine: PrivateEngine, image: str, raw: RawEngine) -> None:

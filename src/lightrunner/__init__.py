@@ -12,6 +12,7 @@ warm/          started containers, each waiting for one run
 detached/      runs that outlive their process, state files, orphans
 pool.py        a pool of single-use items, for networks/ and warm/
 resources.py   create and remove on the daemon
+telemetry.py   log records, spans, counters
 nurseries.py   child tasks, their exceptions, Ctrl-C
 doctor/        check a daemon and this host, and say what to do; public as `lightrunner.doctor`
 host/          this host: processes and the state folder

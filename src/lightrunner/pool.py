@@ -17,6 +17,7 @@ import trio
 from .errors import LightRunnerError, LightRunnerErrorCode
 from .nurseries import open_bare_nursery, protected
 from .rules.limits import CLOSE_TIMEOUT
+from .telemetry import count
 
 _log = logging.getLogger("lightrunner")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -124,6 +125,7 @@ class SingleUsePool(Generic[T]):
             LightRunnerError: no item can be made, or the pool was closed.
         """
         item = self.take_nowait()
+        count("lightrunner.pool.takes", pool="warm", hit=item is not None)
         if item is not None:
             return item
         if not self._is_open:

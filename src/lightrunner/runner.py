@@ -38,6 +38,7 @@ from .runs.mapping import DEFAULT_IN_FLIGHT, MapResults, Requests, check_map, op
 from .runs.output import Listeners
 from .runs.prepare import Preparation
 from .runs.run import Run, StartedStatus
+from .telemetry import observed_run
 from .warm.pool import WarmPool
 
 
@@ -162,7 +163,10 @@ class DockerRunner:
             self._engine, self._networks, plan, self._sandbox, on_progress=on_progress, detached=True
         )
         async with self._under_way():
-            return await run_in_child(detach, preparation, plan, self._sandbox)
+            with observed_run("detach", preparation.id) as observation:
+                run_id = await run_in_child(detach, preparation, plan, self._sandbox)
+                observation.detached()
+        return run_id
 
     async def attach(
         self,
@@ -193,9 +197,11 @@ class DockerRunner:
         """
         self._check_open()
         async with self._under_way():
-            return await run_in_child(
-                partial(attach, self._engine, run_id, Listeners(on_log, on_output), task_status=task_status)
-            )
+            attached = partial(attach, self._engine, run_id, Listeners(on_log, on_output), task_status=task_status)
+            with observed_run("attach", run_id) as observation:
+                result = await run_in_child(attached)
+                observation.ended(result)
+        return result
 
     async def list(self) -> list[RunState]:
         """Return the detached runs of this host from their state files, oldest first."""

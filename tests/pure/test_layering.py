@@ -41,7 +41,18 @@ ARROWS: dict[str, set[str]] = {
 TOP = {"runner", "sync"}
 """Modules on top of the packages."""
 
-SHARED = {"errors", "keywords", "nurseries", "plan", "pool", "requests", "resources", "results", "trio_thread"}
+SHARED = {
+    "errors",
+    "keywords",
+    "nurseries",
+    "plan",
+    "pool",
+    "requests",
+    "resources",
+    "results",
+    "telemetry",
+    "trio_thread",
+}
 """Modules that every package but `engine` and `rules` may import, as it may import these two and `host`."""
 
 DEPENDENCIES = {"httpx", "trio", "msgspec"}
@@ -54,6 +65,10 @@ HTTP = {
 }
 """Who may import what of HTTP: httpx one module alone, httpcore that one and the one that brings it the caller's own
 connections, and h11 the one that reads archives past them, and the fake daemon."""
+
+
+TELEMETRY = {f"{PACKAGE}.telemetry", f"{ENGINE}.tracing"}
+"""Who may import OpenTelemetry, where the program has."""
 
 
 def targets(name: str) -> set[str]:
@@ -138,7 +153,8 @@ def test_one_module_alone_imports_httpx(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_the_dependencies_are_three(name: str) -> None:
-    assert others(name) - HTTP.get(name, set()) <= DEPENDENCIES
+    allowed = DEPENDENCIES | HTTP.get(name, set()) | ({"opentelemetry"} if name in TELEMETRY else set[str]())
+    assert others(name) <= allowed
 
 
 def test_there_is_no_circle() -> None:

@@ -9,6 +9,7 @@ ssh.py         a Unix socket forwarded over ssh
 frames.py      decode multiplexed output (pure)
 connection.py  what a connection is that the caller opens (pure)
 progress.py    decode the progress of a pull, an import or a build (pure)
+tracing.py     the header that carries a trace on
 transport.py   requests, responses and upgrades; the one module that imports httpx
 backend.py     httpcore over the caller's connections
 upload.py      send an iterator's chunks, made ahead in a thread

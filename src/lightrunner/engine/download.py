@@ -23,6 +23,7 @@ from .drain import Consume
 from .endpoint import Endpoint
 from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
 from .threads import thread_limiter
+from .tracing import trace_headers
 from .transport import CONNECT_TIMEOUT, HEADERS, RECEIVE_BYTES, lost_connection
 
 _SILENCE: Final = 0.1
@@ -152,7 +153,9 @@ async def open_download(endpoint: Endpoint, operation: str, target: str) -> Asyn
         EngineProtocolError: the response is not HTTP.
     """
     try:
-        request = h11.Request(method="GET", target=target, headers=[*HEADERS, (b"Connection", b"close")])
+        request = h11.Request(
+            method="GET", target=target, headers=[*HEADERS, *trace_headers(), (b"Connection", b"close")]
+        )
     except h11.LocalProtocolError as error:
         raise EngineProtocolError(f"{operation}: the request's URL is invalid: {error}") from error
     lines = [b"GET %b HTTP/1.0" % request.target, *(b"%b: %b" % header for header in request.headers), b"\r\n"]

@@ -20,6 +20,7 @@ from .connection import EXTRA_INFO, Connect, Connection
 from .drain import Consume, drain_in_thread
 from .endpoint import Endpoint
 from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
+from .tracing import trace_headers
 from .upload import open_bare_nursery, open_prefetched
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -520,7 +521,7 @@ async def _send(  # noqa: PLR0917
     request = httpx.Request(
         method,
         url,
-        headers=[*HEADERS, *headers, *([stream.header] if stream else ())],
+        headers=[*HEADERS, *trace_headers(), *headers, *([stream.header] if stream else ())],
         stream=stream,
         extensions={"timeout": _TIMEOUTS},
     )

@@ -8,6 +8,7 @@ from lightrunner.engine import EngineClient
 from lightrunner.errors import invalid_request
 from lightrunner.pool import SingleUsePool
 from lightrunner.rules.violation import RuleViolation
+from lightrunner.telemetry import count
 
 from .isolated import IsolatedNetwork
 from .pause_containers import PauseContainer, PauseContainers
@@ -54,8 +55,11 @@ class Networks:
     async def allocate(self, network: str | None, *, prepared: bool) -> Allocation:
         """Allocate a network for one run: a ready namespace if `prepared` allows it, otherwise a new one."""
         pool = self._pools.get(network)
-        if prepared and pool is not None and (pause_container := pool.take_nowait()) is not None:
-            return allocation_of(pause_container)
+        if prepared and pool is not None:
+            pause_container = pool.take_nowait()
+            count("lightrunner.pool.takes", pool="networks", hit=pause_container is not None)
+            if pause_container is not None:
+                return allocation_of(pause_container)
         return Allocation(network or await self._isolated.ensure())
 
     def release(self, network: str | None, allocation: Allocation) -> None:

@@ -23,6 +23,7 @@ from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.resources import remove_run, shielded_create
 from lightrunner.results import ProgressCallback, Timings
 from lightrunner.rules.limits import NAME_PREFIX
+from lightrunner.telemetry import container_started, observed_phase
 
 from .container import container_spec
 from .demands import check_daemon
@@ -121,6 +122,7 @@ class Preparation:
         ):
             # The daemon refuses an unknown network here, not at the create.
             await self._engine.container_start(container_id)
+        container_started(container_id)
 
     async def remove(self) -> bool:
         """Remove the container and its volume, if they exist. Shielded and bounded.
@@ -141,7 +143,8 @@ class Preparation:
         """Add the duration of the block to the field `name` of `timings`."""
         begin = trio.current_time()
         try:
-            yield
+            with observed_phase(name):
+                yield
         finally:
             setattr(self.timings, name, getattr(self.timings, name) + trio.current_time() - begin)
 

@@ -11,6 +11,7 @@ from lightrunner.engine import EngineClient
 from lightrunner.networks.allocation import Networks
 from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.results import ProgressCallback, RunResult
+from lightrunner.telemetry import observed_run
 
 from .handle import Execution
 from .output import NO_LISTENERS, Listeners
@@ -47,6 +48,12 @@ class Run:
             LightRunnerError: a phase failed; nothing is left on the daemon.
             Exception: from a callback.
         """
+        with observed_run("cold", self._preparation.id) as observation:
+            result = await self._run(task_status)
+            observation.ended(result)
+        return result
+
+    async def _run(self, task_status: StartedStatus) -> RunResult:
         outcome: RunResult | Exception | None = None
         try:
             result = outcome = await self._live(task_status)

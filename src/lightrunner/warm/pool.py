@@ -31,6 +31,7 @@ from lightrunner.runs.output import Listeners
 from lightrunner.runs.prepare import Preparation
 from lightrunner.runs.run import StartedStatus
 from lightrunner.runs.supervise import StartedContainer, Supervisor, start_container
+from lightrunner.telemetry import observed_run
 
 
 class WarmContainer(NamedTuple):
@@ -130,6 +131,14 @@ class WarmPool:
 
     async def _run(self, plan: RunPlan, listeners: Listeners, task_status: StartedStatus) -> RunResult:
         warm = await self._pool.take()
+        with observed_run("warm", warm.preparation.id, warm.container.id) as observation:
+            result = await self._run_in(warm, plan, listeners, task_status)
+            observation.ended(result)
+        return result
+
+    async def _run_in(
+        self, warm: WarmContainer, plan: RunPlan, listeners: Listeners, task_status: StartedStatus
+    ) -> RunResult:
         outcome: RunResult | Exception | None = None
         supervisor: Supervisor | None = None
         try:

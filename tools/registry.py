@@ -4,13 +4,16 @@ It is in the engine's network namespace, on an address for which engines use pla
 removed with the container.
 """
 
+import base64
 import json
 import tarfile
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import IO
+
+import bcrypt
 
 from tools.images import rootfs
 from tools.raw_engine import RawEngine, RawEngineError
@@ -19,24 +22,25 @@ IMAGE = "lightrunner-test/registry:1"
 PACKAGES = ("busybox-static", "docker-registry")
 NEEDED = ("bin/", "lib/", "lib64/", "usr/bin/docker-registry")
 ADDRESS = "127.0.0.1:15000"
+ADDRESS_WITH_USERS = "127.0.0.1:15001"
 STORAGE = "/srv"
 
 START_TIMEOUT = 20.0
 """Seconds; 0.05 were seen."""
 
-_CONFIG = f'version: 0.1\nstorage: {{filesystem: {{rootdirectory: "{STORAGE}"}}}}\nhttp: {{addr: "{ADDRESS}"}}\n'
-_SERVE = 'printf %s "$CONFIG" >/config.yml && exec docker-registry serve /config.yml'
-_PUSH_HEADERS = {"X-Registry-Auth": "e30="}
-"""An empty JSON object: push wants the header even where nobody asks who pushes."""
+_SERVE = 'printf %s "$USERS" >/htpasswd; printf %s "$CONFIG" >/config.yml; exec docker-registry serve /config.yml'
 
 
 class Registry:
     """A registry that runs. Its images' names begin with `address`; its files are those of the container."""
 
-    def __init__(self, raw: RawEngine, container_id: str) -> None:
-        self.address = ADDRESS
+    def __init__(self, raw: RawEngine, container_id: str, address: str, users: Mapping[str, str]) -> None:
+        self.address = address
         self.container_id = container_id
         self._raw = raw
+        # Push wants the header even where nobody asks who pushes: with an empty JSON object in it.
+        login = [{"username": name, "password": password} for name, password in users.items()] or [{}]
+        self._headers = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(login[0]).encode()).decode()}
 
     def push(self, image: str, name: str, tag: str) -> str:
         """Push an image that the engine has under another name, and return its digest."""
@@ -44,7 +48,7 @@ class Registry:
         self._raw.request("POST", f"/images/{image}/tag", query={"repo": repository, "tag": tag})
         try:
             path = f"/images/{repository}/push"
-            _, answer = self._raw.request("POST", path, query={"tag": tag}, headers=_PUSH_HEADERS)
+            _, answer = self._raw.request("POST", path, query={"tag": tag}, headers=self._headers)
         finally:
             self._raw.request("DELETE", f"/images/{repository}:{tag}")
         messages = [json.loads(line) for line in answer.splitlines()]
@@ -60,8 +64,14 @@ class Registry:
 
 
 @contextmanager
-def running_registry(raw: RawEngine) -> Generator[Registry]:
-    """Start a registry; it is gone at the end, with all that was pushed."""
+def running_registry(raw: RawEngine, users: Mapping[str, str] | None = None) -> Generator[Registry]:
+    """Start a registry; it is gone at the end, with all that was pushed.
+
+    Args:
+        raw: the engine.
+        users: passwords by user; nobody else is served. None: everybody is.
+    """
+    address = ADDRESS_WITH_USERS if users else ADDRESS
     if not raw.has_image(IMAGE):
         with tempfile.TemporaryFile() as image:
             _pack(image)
@@ -69,15 +79,15 @@ def running_registry(raw: RawEngine) -> Generator[Registry]:
     body = {
         "Image": IMAGE,
         "Cmd": ["sh", "-c", _SERVE],
-        "Env": [f"CONFIG={_CONFIG}"],
+        "Env": [f"CONFIG={_config(address, with_users=bool(users))}", f"USERS={_htpasswd(users or {})}"],
         "Tty": True,  # its log then has no frames
         "HostConfig": {"NetworkMode": "host"},
     }
     container_id: str = raw.json("POST", "/containers/create", json=body)["Id"]
     try:
         raw.request("POST", f"/containers/{container_id}/start")
-        _wait_ready(raw, container_id)
-        yield Registry(raw, container_id)
+        _wait_ready(raw, container_id, address)
+        yield Registry(raw, container_id, address, users or {})
     finally:
         raw.remove_container(container_id)
 
@@ -91,10 +101,26 @@ def _pack(image: IO[bytes]) -> None:
     image.seek(0)
 
 
-def _wait_ready(raw: RawEngine, container_id: str) -> None:
+def _config(address: str, *, with_users: bool) -> str:
+    config: dict[str, object] = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": STORAGE}},
+        "http": {"addr": address},
+    }
+    if with_users:
+        config["auth"] = {"htpasswd": {"realm": "registry", "path": "/htpasswd"}}
+    return json.dumps(config)  # which is YAML
+
+
+def _htpasswd(users: Mapping[str, str]) -> str:
+    hashes = {name: bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode() for name, password in users.items()}
+    return "".join(f"{name}:{hashed}\n" for name, hashed in hashes.items())
+
+
+def _wait_ready(raw: RawEngine, container_id: str, address: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     log = ""
-    while f"listening on {ADDRESS}" not in log:
+    while f"listening on {address}" not in log:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the registry does not start; its log:\n{log}")
         time.sleep(0.02)

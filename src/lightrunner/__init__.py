@@ -25,6 +25,7 @@ engine/        the client of the Docker Engine API; public as `lightrunner.engin
 from .detached.state import RunState as RunState
 from .detached.state import list_states as list_states
 from .detached.state import read_state as read_state
+from .engine import RegistryAuth as RegistryAuth
 from .errors import LightRunnerError as LightRunnerError
 from .errors import LightRunnerErrorCode as LightRunnerErrorCode
 from .errors import LightRunnerWarning as LightRunnerWarning

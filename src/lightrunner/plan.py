@@ -8,19 +8,20 @@ import json
 import math
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import trio
 
+from .engine.registries import RegistryAuth, registry_name
 from .requests import ExtractSpec, RunnerOptions, RunRequest
 from .results import ExtractResult
 from .rules import identity, names, sizes, walls
 from .rules.dockerfile import check_platform, check_steps
 from .rules.limits import MAX_PROFILE_BYTES
 from .rules.members import check_ignore
-from .rules.names import ImageReference
+from .rules.names import ImageReference, Pull
 from .rules.sizes import GpuRequest
 from .rules.terminal import typed
 from .rules.violation import RuleViolation
@@ -42,6 +43,7 @@ class Sandbox(NamedTuple):
     seccomp: str | None
     userns: UserNamespace | None
     disk_bytes: int | None
+    registry_auth: dict[str, RegistryAuth]
     max_extract_bytes: int
     build_timeout: float
 
@@ -76,6 +78,7 @@ class RunPlan(NamedTuple):
     hostname: str | None
     extra_hosts: list[str]
     labels: dict[str, str]
+    pull: Pull
     cpu_timeout: float = math.inf
     output_limit: int | None = None
     tty_size: tuple[int, int] | None = None
@@ -108,6 +111,7 @@ def check_options(options: RunnerOptions) -> Sandbox:
         seccomp=None if options.seccomp is None else walls.parse_seccomp("seccomp", options.seccomp, _read_profile),
         userns=walls.parse_userns("userns", options.userns),
         disk_bytes=None if options.disk is None else sizes.parse_size("disk", options.disk),
+        registry_auth=_registry_auth(options.registry_auth),
         max_extract_bytes=sizes.parse_byte_limit("max_extract_bytes", options.max_extract_bytes),
         build_timeout=sizes.parse_timeout("build_timeout", options.build_timeout),
     )
@@ -144,6 +148,7 @@ def check_request(request: RunRequest) -> RunPlan:
         if request.output_limit is None
         else sizes.parse_byte_limit("output_limit", request.output_limit),
         tty_size=tty_size,
+        pull=names.check_pull("pull", request.pull),
     )
 
 
@@ -216,6 +221,29 @@ def _read_profile(path: str) -> str:
         raise OSError(errno.ENOENT, "no such file")
     with Path(path).open("rb") as file:
         return file.read(MAX_PROFILE_BYTES + 1).decode()
+
+
+def _registry_auth(value: object) -> dict[str, RegistryAuth]:
+    """Credentials by registry. A violation shows the types alone: anything here may be a password."""
+    field = "registry_auth"
+    if not isinstance(value, Mapping):
+        raise RuleViolation(field, _type(value), "not a mapping of registries to RegistryAuth")
+    credentials: dict[str, RegistryAuth] = {}
+    for key, auth in cast("Mapping[object, object]", value).items():
+        registry = registry_name(names.check_text(f"{field} registry", key))
+        if not registry:
+            raise RuleViolation(f"{field} registry", key, "not the host of a registry")
+        if not isinstance(auth, RegistryAuth):
+            raise RuleViolation(f"{field}[{key!r}]", _type(auth), "not a RegistryAuth")
+        for name in auth.__struct_fields__:
+            if not isinstance(getattr(auth, name), str):
+                raise RuleViolation(f"{field}[{key!r}].{name}", _type(getattr(auth, name)), "not a str")
+        credentials[registry] = auth
+    return credentials
+
+
+def _type(value: object) -> str:
+    return f"<{type(value).__name__}>"
 
 
 def _flag(field: str, value: object) -> bool:

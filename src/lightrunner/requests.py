@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 import trio
 
-from .engine import Connect
+from .engine import Connect, RegistryAuth
 from .rules.limits import (
     DEFAULT_BUILD_TIMEOUT,
     DEFAULT_CPUS,
@@ -58,6 +58,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         hostname: the container's host name; None: the container's id.
         extra_hosts: additional host names and their addresses for ``/etc/hosts``. The address ``host-gateway`` stands
             for the daemon's host.
+        pull: when to pull the image: if it is ``missing``; ``always``, and then build the setup steps anew if it has
+            changed; ``never``: fail if it is missing.
         labels: labels for the container and its volume. Those that begin with ``light-runner.`` are refused.
         cpu_timeout: seconds of CPU time, of all processes together, to SIGKILL; None: no limit. lightrunner asks the
             daemon for the figure, which takes some milliseconds, and up to 1 s on Docker before 23.
@@ -88,6 +90,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     output_limit: int | None = None
     tty: bool = False
     tty_size: tuple[int, int] = DEFAULT_TTY_SIZE
+    pull: Literal["missing", "always", "never"] = "missing"
 
 
 class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +128,8 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
             CLI's context, say.
         connect: a function that opens connections to the daemon, instead of `host` and `tls`: a fake engine's or a
             tunnel's.
+        registry_auth: credentials by registry, such as ``registry:5000`` or ``docker.io``. For other registries the
+            Docker CLI's config file has them: ``auths``, ``credHelpers``, ``credsStore``.
     """
 
     memory: str | int = DEFAULT_MEMORY
@@ -139,6 +144,7 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
     seccomp: str | os.PathLike[str] | Mapping[str, Any] | None = None
     userns: Literal["host", "remap"] | None = None
     disk: str | int | None = None
+    registry_auth: Mapping[str, RegistryAuth] = msgspec.field(default_factory=dict[str, RegistryAuth])
     max_extract_bytes: int = DEFAULT_MAX_EXTRACT_BYTES
     max_concurrent: int | trio.CapacityLimiter | None = None
     build_timeout: float | None = DEFAULT_BUILD_TIMEOUT

@@ -338,7 +338,7 @@ class DockerRunner:
         self._check_open()
         with invalid_request():
             plan = self._check(request)
-        return (await ensure_run_image(self._engine, plan, self._sandbox.build_timeout, on_progress))[0]
+        return (await ensure_run_image(self._engine, plan, self._sandbox, on_progress))[0]
 
     async def list_cache(self) -> Sequence[CacheImage]:
         """Return the cache images of setup steps, those that were used last first.

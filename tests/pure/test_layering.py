@@ -17,7 +17,9 @@ RULES = f"{PACKAGE}.rules"
 TRANSPORT = f"{ENGINE}.transport"
 DOWNLOAD = f"{ENGINE}.download"
 WIRE = {name for name in MODULES if name.startswith(f"{ENGINE}.wire")}
-PURE_ENGINE = {f"{ENGINE}.{name}" for name in ("connection", "endpoint", "errors", "frames", "progress")} | WIRE
+PURE_ENGINE = {
+    f"{ENGINE}.{name}" for name in ("connection", "endpoint", "errors", "frames", "progress", "registries")
+} | WIRE
 BACKEND = f"{ENGINE}.backend"
 TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {

@@ -9,7 +9,7 @@ import pytest
 import trio
 from hypothesis import given
 
-from lightrunner import ExtractResult, ExtractSpec, RunnerOptions, RunRequest
+from lightrunner import ExtractResult, ExtractSpec, RegistryAuth, RunnerOptions, RunRequest
 from lightrunner.plan import check_detachable, check_mounts, check_options, check_request
 from lightrunner.rules.limits import GIB, MIB
 from lightrunner.rules.sizes import GpuRequest
@@ -105,6 +105,8 @@ NESTED.append(NESTED)
         ("tty_size", (0, 80), "from 1 to 65535 each"),
         ("tty_size", (24, True), "from 1 to 65535 each"),
         ("tty_size", (24, 65_536), "from 1 to 65535 each"),
+        ("pull", "often", "not 'missing', 'always' or 'never'"),
+        ("pull", None, "not 'missing', 'always' or 'never'"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -235,6 +237,7 @@ def test_the_default_options() -> None:
         "seccomp": None,
         "userns": None,
         "disk_bytes": None,
+        "registry_auth": {},
         "max_extract_bytes": GIB,
         "build_timeout": 600.0,
     }
@@ -253,6 +256,7 @@ def test_options_with_everything() -> None:
         seccomp='{"defaultAction": "SCMP_ACT_ERRNO"}',
         userns="remap",
         disk="1g",
+        registry_auth={"https://r:5000/v2/": RegistryAuth("me", "x")},
         max_extract_bytes=1,
         max_concurrent=3,
         build_timeout=None,
@@ -270,6 +274,7 @@ def test_options_with_everything() -> None:
         "seccomp": '{"defaultAction":"SCMP_ACT_ERRNO"}',
         "userns": "remap",
         "disk_bytes": GIB,
+        "registry_auth": {"r:5000": RegistryAuth("me", "x")},
         "max_extract_bytes": 1,
         "build_timeout": math.inf,
     }

@@ -24,6 +24,7 @@ the thread does, and the interpreter's exit waits for it.
 from lightrunner.detached.state import RunState as RunState
 from lightrunner.detached.state import list_states as list_states
 from lightrunner.detached.state import read_state as read_state
+from lightrunner.engine import RegistryAuth as RegistryAuth
 from lightrunner.errors import LightRunnerError as LightRunnerError
 from lightrunner.errors import LightRunnerErrorCode as LightRunnerErrorCode
 from lightrunner.errors import LightRunnerWarning as LightRunnerWarning

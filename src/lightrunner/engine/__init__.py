@@ -4,6 +4,8 @@ wire/          request and response structs (pure)
 errors.py      the engine's exceptions (pure)
 endpoint.py    the daemon's address: parse a URL, or choose one from the environment (pure)
 contexts.py    the Docker CLI's contexts
+registries.py  which registry an image comes from, and how to log in there (pure)
+credentials.py the Docker CLI's credentials for registries
 tls.py         the TLS context for a TCP address
 ssh.py         a Unix socket forwarded over ssh
 frames.py      decode multiplexed output (pure)
@@ -29,9 +31,11 @@ from .connection import Connect as Connect
 from .connection import Connection as Connection
 from .containers import ArchiveStream as ArchiveStream
 from .containers import PendingExit as PendingExit
+from .credentials import find_credentials as find_credentials
 from .endpoint import Endpoint as Endpoint
 from .endpoint import find_endpoint as find_endpoint
 from .errors import EngineConflict as EngineConflict
+from .errors import EngineCredentialsError as EngineCredentialsError
 from .errors import EngineEndpointError as EngineEndpointError
 from .errors import EngineError as EngineError
 from .errors import EngineNotFound as EngineNotFound
@@ -44,5 +48,7 @@ from .progress import ErrorDetail as ErrorDetail
 from .progress import ProgressDecoder as ProgressDecoder
 from .progress import ProgressDetail as ProgressDetail
 from .progress import ProgressMessage as ProgressMessage
+from .registries import RegistryAuth as RegistryAuth
+from .registries import registry_of as registry_of
 from .streams import AttachedStream as AttachedStream
 from .streams import OutputStream as OutputStream

@@ -34,6 +34,11 @@ class _Meta(msgspec.Struct, rename="pascal"):
     endpoints: dict[str, _DockerEndpoint] = {}
 
 
+def config_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of the Docker CLI's files: ``DOCKER_CONFIG`` or ``~/.docker``."""
+    return Path(environ.get("DOCKER_CONFIG") or f"{environ.get('HOME', '')}/.docker")
+
+
 def current_context(environ: Mapping[str, str]) -> Endpoint | None:
     """Return the endpoint of the current context; None for the default context, which has no file.
 
@@ -43,12 +48,12 @@ def current_context(environ: Mapping[str, str]) -> Endpoint | None:
     Raises:
         EngineEndpointError: the context does not exist, its files cannot be read, or its daemon's URL is invalid.
     """
-    folder = Path(environ.get("DOCKER_CONFIG") or f"{environ.get('HOME', '')}/.docker")
-    name = environ.get("DOCKER_CONTEXT") or _read(folder / "config.json", _Config, _Config()).current_context
+    folder = config_folder(environ)
+    name = environ.get("DOCKER_CONTEXT") or read_cli_file(folder / "config.json", _Config, _Config()).current_context
     if name in ("", _DEFAULT):
         return None
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    meta = _read(folder / "contexts" / "meta" / digest / "meta.json", _Meta, None)
+    meta = read_cli_file(folder / "contexts" / "meta" / digest / "meta.json", _Meta, None)
     if meta is None:
         raise EngineEndpointError(f"Docker context {name!r} does not exist: `docker context ls` lists the contexts")
     docker = meta.endpoints.get("docker", _DockerEndpoint())
@@ -64,7 +69,12 @@ def _tls(folder: Path, docker: _DockerEndpoint) -> TlsFiles | None:
     return files if docker.skip_verify or files.ca or files.certificate else None
 
 
-def _read(path: Path, kind: type[T], missing: T) -> T:
+def read_cli_file(path: Path, kind: type[T], missing: T) -> T:
+    """Return what a JSON file of the Docker CLI holds, or `missing` if there is no such file.
+
+    Raises:
+        EngineEndpointError: it cannot be read.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:

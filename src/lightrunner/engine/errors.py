@@ -13,6 +13,10 @@ class EngineError(Exception):
     """Base class of all errors between this client and a daemon."""
 
 
+class EngineCredentialsError(EngineError):
+    """A registry's credentials cannot be read from where the Docker CLI keeps them."""
+
+
 class EngineEndpointError(EngineError):
     """The daemon's address (``host``, ``DOCKER_HOST`` or a Docker context) cannot be used."""
 

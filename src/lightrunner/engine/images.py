@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 from . import wire
 from .calls import TAR, Calls, Filters, filters_text
 from .progress import ProgressMessage
+from .registries import RegistryAuth, auth_header, registry_of
 
 
 class Images:
@@ -33,11 +34,27 @@ class Images:
         *,
         tag: str,
         platform: str | None = None,
+        auth: RegistryAuth | None = None,
         on_progress: Callable[[ProgressMessage], object] | None = None,
     ) -> None:
-        """Pull an image (operation ImageCreate). `tag` is a tag or a digest; without one, the daemon pulls all tags."""
+        """Pull an image (operation ImageCreate). Cancelling the call cancels the pull.
+
+        Args:
+            name: the image's name, without tag or digest.
+            tag: a tag or a digest; without one, the daemon would pull all tags.
+            platform: the image's platform, if it is not the daemon's.
+            auth: the credentials for the image's registry; None: log in nowhere.
+            on_progress: called with each message.
+
+        Raises:
+            EngineResponseError: the daemon or the registry refused. For bad credentials, the status is 500 on 20.10
+                and 401 on 28.
+        """
         query = {"fromImage": name, "tag": tag, "platform": platform}
-        await self._calls.progress("image_create", "/images/create", query=query, on_progress=on_progress)
+        headers = () if auth is None else ((b"X-Registry-Auth", auth_header(auth, registry_of(name))),)
+        await self._calls.progress(
+            "image_create", "/images/create", query=query, on_progress=on_progress, headers=headers
+        )
 
     async def image_import(
         self,

@@ -16,10 +16,10 @@ import trio
 from lightrunner.engine import EngineClient, EngineNotFound, EngineResponseError, ProgressMessage
 from lightrunner.engine.wire import ImageInspectResponse
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
-from lightrunner.plan import RunPlan
+from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.results import Progress, ProgressCallback
 from lightrunner.rules.dockerfile import cache_tag, dockerfile
-from lightrunner.rules.limits import BUILD_TAIL_BYTES, CACHE_KIND, LABEL_KIND
+from lightrunner.rules.limits import BUILD_TAIL_BYTES, CACHE_KIND, LABEL_BASE, LABEL_KIND
 from lightrunner.rules.lines import LineSplitter, Piece
 
 from .cache_usage import record_use
@@ -39,7 +39,7 @@ _locks: trio.lowlevel.RunVar[dict[tuple[str, str], trio.Lock]] = trio.lowlevel.R
 
 
 async def ensure_run_image(
-    engine: EngineClient, plan: RunPlan, build_timeout: float, on_progress: ProgressCallback | None
+    engine: EngineClient, plan: RunPlan, sandbox: Sandbox, on_progress: ProgressCallback | None
 ) -> tuple[str, ImageInspectResponse]:
     """Pull the image or build its setup steps, unless the daemon has them. Return the image's reference and inspect.
 
@@ -47,22 +47,31 @@ async def ensure_run_image(
         LightRunnerError: IMAGE_PULL_FAILED or BUILD_FAILED.
     """
     if not plan.steps:
-        return plan.image.text, await ensure_image(engine, plan.image, plan.platform, on_progress)
+        return plan.image.text, await ensure_image(engine, plan, sandbox, on_progress)
     tag = cache_tag(plan.image.text, plan.steps, plan.platform)
-    image = await _find(engine, tag)
+    base = await ensure_image(engine, plan, sandbox, on_progress) if plan.pull == "always" else None
+    image = await _find(engine, tag, base)
     if image is None:
         async with _build_lock(engine, tag):
-            image = await _find(engine, tag) or await _build(engine, tag, plan, build_timeout, on_progress)
+            image = await _find(engine, tag, base)
+            if image is None:
+                base = base or await ensure_image(engine, plan, sandbox, on_progress)
+                image = await _build(
+                    engine, tag, plan, base=base, build_timeout=sandbox.build_timeout, on_progress=on_progress
+                )
     await trio.to_thread.run_sync(record_use, tag)
     return tag, image
 
 
-async def _find(engine: EngineClient, tag: str) -> ImageInspectResponse | None:
+async def _find(engine: EngineClient, tag: str, base: ImageInspectResponse | None) -> ImageInspectResponse | None:
+    """Find a cache image; of another base than `base`, if that is given, it is out of date."""
     with mapped_errors(LightRunnerErrorCode.BUILD_FAILED, "image_inspect"):
         try:
-            return await engine.image_inspect(tag)
+            image = await engine.image_inspect(tag)
         except EngineNotFound:
             return None
+    labels = (image.config and image.config.labels) or {}
+    return image if base is None or labels.get(LABEL_BASE) == base.id else None
 
 
 @asynccontextmanager
@@ -80,9 +89,14 @@ async def _build_lock(engine: EngineClient, tag: str) -> AsyncGenerator[None]:
 
 
 async def _build(
-    engine: EngineClient, tag: str, plan: RunPlan, build_timeout: float, on_progress: ProgressCallback | None
+    engine: EngineClient,
+    tag: str,
+    plan: RunPlan,
+    *,
+    base: ImageInspectResponse,
+    build_timeout: float,
+    on_progress: ProgressCallback | None,
 ) -> ImageInspectResponse:
-    await ensure_image(engine, plan.image, plan.platform, on_progress)
     log = _BuildLog(plan.steps, on_progress)
     with mapped_errors(LightRunnerErrorCode.BUILD_FAILED, "image_build"):
         try:
@@ -90,7 +104,7 @@ async def _build(
                 await engine.image_build(
                     _context(dockerfile(plan.image.text, plan.steps)),
                     tag=tag,
-                    labels={LABEL_KIND: CACHE_KIND},
+                    labels={LABEL_KIND: CACHE_KIND} | ({LABEL_BASE: base.id} if plan.pull == "always" else {}),
                     platform=plan.platform,
                     on_progress=log.add,
                 )

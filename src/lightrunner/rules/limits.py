@@ -47,6 +47,10 @@ most 15 characters (IFNAMSIZ)."""
 CACHE_REPOSITORY = "light-runner-cache"
 """Cache images, which have the setup steps, are called ``light-runner-cache:<sha256>``. They stay between runs."""
 
+LABEL_BASE = "light-runner.base"
+"""On cache images of requests that always pull: the id of the image that the setup steps were built on. The others do
+without, since the builder takes one more step for it."""
+
 CACHE_KIND = "cache"
 """The value of `LABEL_KIND` on cache images."""
 

@@ -7,7 +7,7 @@ Each function takes a field's name and its value. It returns the value in the fo
 import os
 import re
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from .limits import MAX_PATH_BYTES
 from .violation import RuleViolation
@@ -26,6 +26,9 @@ _MAX_REPOSITORY = 255  # distribution/reference, RepositoryNameTotalLengthMax.
 
 _POSIX_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # IEEE 1003.1, 3.231.
 _OBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")  # moby, daemon/names: RestrictedNameChars.
+
+
+Pull = Literal["missing", "always", "never"]
 
 
 class ImageReference(NamedTuple):
@@ -82,6 +85,13 @@ def parse_env(field: str, value: object) -> tuple[list[str], list[str]]:
         else:
             dropped.append(name)
     return entries, dropped
+
+
+def check_pull(field: str, value: object) -> Pull:
+    """Return when to pull."""
+    if not isinstance(value, str) or value not in {"missing", "always", "never"}:
+        raise RuleViolation(field, value, "not 'missing', 'always' or 'never'")
+    return cast("Pull", value)
 
 
 def check_network(field: str, value: object) -> str:

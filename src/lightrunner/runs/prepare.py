@@ -78,9 +78,7 @@ class Preparation:
         """Pull or build the image, unless the daemon has it. Call it before `use_container`."""
         await check_source(self._plan.source)
         with self.phase("image"):
-            image, found = await ensure_run_image(
-                self._engine, self._plan, self._sandbox.build_timeout, self._on_progress
-            )
+            image, found = await ensure_run_image(self._engine, self._plan, self._sandbox, self._on_progress)
         return RunImage(image, found.config or ContainerConfig())
 
     async def use_container(

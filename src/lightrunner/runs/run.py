@@ -68,7 +68,7 @@ class Run:
 
     async def _live(self, task_status: StartedStatus) -> RunResult:
         # Setup steps may need a build. An image of another platform has to be replaced, and only an inspect can tell.
-        first = self._plan.steps or self._plan.platform
+        first = self._plan.steps or self._plan.platform or self._plan.pull == "always"
         image = await self._preparation.ensure_image() if first else None
         return await self._preparation.use_container(image, lambda made: self._use(made, task_status))
 

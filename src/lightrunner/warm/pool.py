@@ -199,6 +199,7 @@ class WarmPool:
             ("network", plan.network, template.network),
             ("workdir", plan.workdir, template.workdir),
             ("platform", plan.platform, template.platform),
+            ("pull", plan.pull, template.pull),
             ("user", plan.user, template.user),
             ("hostname", plan.hostname, template.hostname),
             ("extra_hosts", plan.extra_hosts, template.extra_hosts),

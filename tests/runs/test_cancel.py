@@ -19,7 +19,7 @@ from lightrunner import (
     RunRequest,
     RunResult,
 )
-from lightrunner.testing import Answer, Request, hang, json_answer, plain, proceed
+from lightrunner.testing import Answer, FakeEngine, Request, hang, json_answer, plain, proceed
 from tests.conftest import ours
 from tests.fake_daemon import fake_daemon
 from tests.runs.checkpoints import Countdown, cancelled_at, count_steps
@@ -216,7 +216,7 @@ async def test_a_removal_that_hangs_ends_and_is_told(
 
 
 async def test_a_removal_has_the_time_that_those_of_others_take(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock
 ) -> None:
     monkeypatch.setattr("lightrunner.resources.CLEANUP_TIMEOUT", 0.4)
     turn = trio.Lock()
@@ -233,7 +233,7 @@ async def test_a_removal_has_the_time_that_those_of_others_take(
         await proceed(request)
 
     script = {"container_inspect": hang, "container_delete": delete_one_by_one}
-    async with fake_daemon(script) as daemon, DockerRunner(host=daemon.host) as runner:
+    async with FakeEngine(script=script) as daemon, DockerRunner(connect=daemon.connect) as runner:
         async with trio.open_nursery() as nursery:
             for _ in range(12):
                 nursery.start_soon(runner.run, FAKE)
@@ -242,3 +242,4 @@ async def test_a_removal_has_the_time_that_those_of_others_take(
             nursery.cancel_scope.cancel()
         assert len(daemon.requests("volume_delete")) == 12
     assert not caplog.records
+    assert autojump_clock.current_time() >= 12 * 0.1

@@ -28,6 +28,7 @@ _PROGRAMS = ("dockerd", "docker-proxy", "docker", "containerd", "containerd-shim
 CAPABILITIES = {
     "default_signals": "the first process of a container ignores signals that it has no handler for",
     "dockerd": "options of dockerd, or its own files",
+    "image_removal": "the layers of an image go with its last name",
     "isolated_network": "a bridge whose containers do not reach each other",
     "links": "an archive tells a link from what it points to",
     "oom": "a kill for memory is reported",
@@ -162,6 +163,7 @@ def _podman() -> EngineSetup:
 _GVISOR_LACKS = {"default_signals": "SIGTERM ends any process"}
 _PODMAN_LACKS = {
     "dockerd": "it is none",
+    "image_removal": "it keeps a step's layer, and uses it again",
     "isolated_network": "it ignores enable_icc=false: CONTAINER_START_FAILED",
     "links": "it follows them",
     "oom": "its State.OOMKilled stays false on control groups v1, and there is no event",

@@ -16,6 +16,7 @@ This needs Linux, root, util-linux, iproute2 and dockerd. `./dev` installs the p
 
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -116,6 +117,7 @@ class PrivateEngine:
         self._extra_args = extra_args
         self._unshare: subprocess.Popen[bytes] | None = None
         self._namespaces: set[str] = set()
+        self._ended = 0.0
         self.pid = 0
         """Process 1 of the engine's namespaces; `nsenter --net=/proc/PID/ns/net` reaches published ports."""
         self.socket = self._folder / "docker.sock"
@@ -186,6 +188,7 @@ class PrivateEngine:
             os.kill(victim, signal.SIGKILL)
         self._unshare.wait()
         self._unshare, self.pid = None, 0
+        self._ended = time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def stop(self) -> None:
         """End the engine and remove all that it made. PrivateEngineError names what could not be removed."""
@@ -209,7 +212,8 @@ class PrivateEngine:
         processes = [
             f"process {path.name}"
             for path in Path("/proc").glob("[0-9]*")
-            if self._namespaces & _namespaces(int(path.name))
+            # A namespace's number is given to another one as soon as it is gone.
+            if self._namespaces & _namespaces(int(path.name)) and _started(int(path.name)) <= self._ended
         ]
         mounts = [
             f"mount {line.split()[4]}"
@@ -283,6 +287,15 @@ def _namespaces(pid: int) -> set[str]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
+
+
+def _started(pid: int) -> float:
+    """Return when a process started, in seconds since the boot; infinity if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return math.inf
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _cgroups(name: str) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from .source_tree import ROOT, modules
 MODULES = modules()
 PUBLIC = [lightrunner, lightrunner.asyncio, lightrunner.engine, lightrunner.testing]
 ROOMS = (
+    "cli",
     "detached",
     "doctor",
     "engine.wire",

@@ -40,6 +40,9 @@ ARROWS: dict[str, set[str]] = {
 }
 """The packages, and `runner` with what else is on top of them: which packages each may import."""
 
+FRONT: dict[str, set[str]] = {"cli": {"detached", "doctor"}, "__main__": {"cli"}}
+"""What stands in front of the library and uses its public names: which packages each may import beside them."""
+
 TOP = {"runner", "sync"}
 """Modules on top of the packages."""
 
@@ -56,6 +59,13 @@ SHARED = {
     "trio_thread",
 }
 """Modules that every package but `engine` and `rules` may import, as it may import these two and `host`."""
+
+EXTRAS = {
+    f"{PACKAGE}.cli.app": {"rich_argparse"},
+    f"{PACKAGE}.cli.completion": {"argcomplete"},
+    f"{PACKAGE}.cli.progress": {"rich"},
+}
+"""Who may import what an extra brings, and only where it is used: without the extra there is no such module."""
 
 DEPENDENCIES = {"httpx", "trio", "msgspec"}
 HTTP = {
@@ -109,6 +119,8 @@ def may_import(importing: str) -> set[str]:
     if importing in {"engine", "rules"}:
         return {importing}
     below = {"engine", "rules", "host", *SHARED}
+    if importing in FRONT:
+        return below | FRONT[importing] | {importing, ""}
     if importing in TOP:
         return below | TOP | ARROWS["runner"]
     if importing in SHARED or importing == "host":
@@ -122,8 +134,8 @@ def test_imports_follow_the_arrows(name: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    assert {room(name) for name in MODULES} == {*ARROWS, *SHARED, *TOP, ""}
-    assert {package for package in ARROWS if package != "runner"} == {
+    assert {room(name) for name in MODULES} == {*ARROWS, *FRONT, *SHARED, *TOP, ""}
+    assert {package for package in (*ARROWS, *FRONT) if package not in {"runner", "__main__"}} == {
         room(name) for name, module in MODULES.items() if module.is_package
     } - {""}
 
@@ -155,8 +167,16 @@ def test_one_module_alone_imports_httpx(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_the_dependencies_are_three(name: str) -> None:
-    allowed = DEPENDENCIES | HTTP.get(name, set()) | ({"opentelemetry"} if name in TELEMETRY else set[str]())
+    allowed = DEPENDENCIES | HTTP.get(name, set()) | EXTRAS.get(name, set())
+    allowed |= {"opentelemetry"} if name in TELEMETRY else set[str]()
     assert others(name) <= allowed
+
+
+@pytest.mark.parametrize("name", sorted(EXTRAS))
+def test_extras_are_imported_where_they_are_used(name: str) -> None:
+    wanted = {it for it in IMPORTS[name] if it.target.partition(".")[0] in EXTRAS[name]}
+    assert {it.target.partition(".")[0] for it in wanted} == EXTRAS[name]
+    assert all(it.lazily for it in wanted)
 
 
 def test_there_is_no_circle() -> None:

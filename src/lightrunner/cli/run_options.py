@@ -1,0 +1,184 @@
+"""The options of a run: what `lightrunner run` and `lightrunner bench` share, in groups (pure)."""
+
+import argparse
+from collections.abc import Callable
+
+from lightrunner.rules import limits
+
+from . import values
+
+
+def add_image(parser: argparse.ArgumentParser) -> None:
+    """The image, and the command in it."""
+    parser.add_argument("image", metavar="IMAGE", help="the image; it is pulled if the daemon does not have it")
+    parser.add_argument(
+        "-c",
+        "--shell",
+        metavar="SCRIPT",
+        help="run a shell command line, as `sh -c` does: -c 'python main.py | tee log'; in place of -- COMMAND",
+    )
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """Files and input, and what the run finds around it."""
+    group = parser.add_argument_group("files and input")
+    group.add_argument(
+        "--dir",
+        metavar="PATH",
+        help="copy a folder into the workdir, without .git, node_modules, build and cache folders, virtual "
+        "environments, and links",
+    )
+    group.add_argument(
+        "--ignore",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="leave more of --dir out: a name or a shell pattern; one with a slash matches the whole relative path",
+    )
+    group.add_argument(
+        "--input",
+        metavar="JSON|@FILE|-",
+        type=values.input_source,
+        help="what the command reads from stdin: a JSON text, a file's bytes, or the bytes of lightrunner's own stdin",
+    )
+    group.add_argument(
+        "--extract",
+        metavar="FROM:TO",
+        type=values.extract,
+        action="append",
+        default=[],
+        help="after exit code 0, copy a file or a folder out: FROM in the container (relative: from the workdir), TO "
+        "a folder here. A folder's contents land directly in TO, a file as TO/its name",
+    )
+    group.add_argument(
+        "-e",
+        "--env",
+        metavar="NAME[=VALUE]",
+        type=values.variable,
+        action="append",
+        default=[],
+        help="set an environment variable; without =VALUE, to its value here",
+    )
+    group.add_argument(
+        "-w",
+        "--workdir",
+        metavar="PATH",
+        default=limits.DEFAULT_WORKDIR,
+        help="the working directory, on a fresh volume (default: %(default)s)",
+    )
+    add_setup(group.add_argument)
+
+
+def add_setup(add_argument: Callable[..., object]) -> None:
+    """Setup steps, and the image's platform."""
+    add_argument(
+        "--setup",
+        metavar="STEP",
+        action="append",
+        default=[],
+        help="a shell command that is baked into a cached image before the run: --setup 'pip install requests'. "
+        "Steps are trusted: none of the sandbox's limits hold for them",
+    )
+    add_argument("--platform", metavar="OS/ARCH", help="the image's platform, if it is not the daemon's own")
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Limits, and the walls of the sandbox."""
+    group = parser.add_argument_group("limits and isolation")
+    group.add_argument(
+        "--timeout",
+        metavar="DURATION",
+        type=values.limit,
+        default=limits.DEFAULT_TIMEOUT,
+        help="kill it after 90, 5m, 2h, … (default: 20m); none: never",
+    )
+    group.add_argument(
+        "-m",
+        "--memory",
+        metavar="SIZE",
+        default=limits.DEFAULT_MEMORY,
+        help="the memory limit, swap included: 256m, 1.5g (default: %(default)s)",
+    )
+    group.add_argument(
+        "--cpus", metavar="N", default=f"{limits.DEFAULT_CPUS:g}", help="the CPU limit (default: %(default)s)"
+    )
+    group.add_argument(
+        "--network",
+        metavar="NAME",
+        help="none, or the name of a network (default: a bridge on which containers cannot reach each other)",
+    )
+    group.add_argument(
+        "--runtime",
+        metavar="NAME",
+        default=limits.DEFAULT_RUNTIME,
+        help="runc, runsc (gVisor), kata, or any name that the daemon knows (default: %(default)s)",
+    )
+    group.add_argument("--gpus", metavar="GPUS", help="all, a count, or a list: device=0,1 (default: none)")
+    group.add_argument(
+        "--pids",
+        metavar="N",
+        type=values.count,
+        default=limits.DEFAULT_PIDS,
+        help="how many processes and threads it may have (default: %(default)s)",
+    )
+    group.add_argument("--cpu-timeout", metavar="DURATION", type=values.duration, help="kill it after that CPU time")
+    group.add_argument("--disk", metavar="SIZE", help="how much it may write to its file system: 1g")
+    group.add_argument("--read-only", action="store_true", help="make the image's file system read-only")
+    group.add_argument(
+        "--tmpfs",
+        metavar="PATH[:OPTIONS]",
+        type=values.tmpfs,
+        action="append",
+        default=[],
+        help="a folder in memory: /scratch:size=64m",
+    )
+    group.add_argument(
+        "--ulimit",
+        metavar="NAME=SOFT[:HARD]",
+        type=values.ulimit,
+        action="append",
+        default=[],
+        help="a limit of each process: nofile=1024",
+    )
+    group.add_argument("--seccomp", metavar="FILE", help="a seccomp profile in place of the daemon's")
+    group.add_argument(
+        "--userns", choices=["host", "remap"], help="remap: fail unless the daemon maps users to unprivileged ones"
+    )
+    group.add_argument(
+        "--allow-new-privileges",
+        action="store_true",
+        help="let setuid programs raise privileges, which is blocked by default",
+    )
+
+
+def add_identity(parser: argparse.ArgumentParser) -> None:
+    """Who and where the command is, and its terminal."""
+    group = parser.add_argument_group("identity and output")
+    group.add_argument("-u", "--user", metavar="USER[:GROUP]", help="the user of the command (default: the image's)")
+    group.add_argument("--hostname", metavar="NAME", help="the container's host name")
+    group.add_argument(
+        "--add-host",
+        metavar="NAME:ADDRESS",
+        type=values.host_entry,
+        action="append",
+        default=[],
+        help="a line of its /etc/hosts",
+    )
+    group.add_argument(
+        "-l",
+        "--label",
+        metavar="NAME=VALUE",
+        type=values.pair,
+        action="append",
+        default=[],
+        help="a label of the container",
+    )
+    group.add_argument(
+        "--output-limit", metavar="BYTES", type=values.count, help="kill it once it has written more than that"
+    )
+    group.add_argument(
+        "-t",
+        "--tty",
+        action="store_true",
+        help="give it a terminal of the size of this one: all of its output is then stdout. Its stdin is --input's",
+    )

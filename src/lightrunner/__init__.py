@@ -14,7 +14,7 @@ pool.py        a pool of single-use items, for networks/ and warm/
 resources.py   create and remove on the daemon
 telemetry.py   log records, spans, counters
 nurseries.py   child tasks, their exceptions, Ctrl-C
-cli/           the command `lightrunner`               __main__.py    `python -m lightrunner`
+cli/           the command `lightrunner`
 doctor/        check a daemon and this host, and say what to do; public as `lightrunner.doctor`
 host/          this host: processes and the state folder
 rules/         pure: limits, validation, tar policy, log lines

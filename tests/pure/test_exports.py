@@ -111,7 +111,7 @@ def test_every_function_is_annotated(package: ModuleType) -> None:
 @each_package
 def test_the_layout_names_every_module_that_there_is(package: ModuleType) -> None:
     folder = MODULES[package.__name__].path.parent
-    files = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    files = {path.name for path in folder.glob("*.py")} - {"__init__.py", "__main__.py"}
     folders = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
     layout = package.__doc__ or ""
     named = {*re.findall(r"\w+\.py\b", layout), *re.findall(r"^\w+/ ", layout, re.MULTILINE)}

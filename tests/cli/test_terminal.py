@@ -13,7 +13,7 @@ from lightrunner.cli import exits
 from tests.cli.conftest import Cli
 
 ESCAPE = "\x1b["
-COLOR = "\x1b[3"
+COLOR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
 AS_DESCRIPTOR_8 = "import os, sys; os.dup2(int(sys.argv[1]), 8); os.execv(sys.argv[2], sys.argv[2:])"
 BUILD = ("--network", "none", "--setup", "echo one; sleep 0.5; echo two")
 
@@ -58,7 +58,7 @@ def test_a_build_shows_that_it_moves_and_leaves_only_the_output(cli: Cli, busybo
     assert status == 0
     assert ESCAPE in shown, "it moves the cursor"
     assert "one" in shown
-    assert (COLOR in shown) is not bool(no_color)
+    assert bool(COLOR.search(shown)) is not bool(no_color)
     assert shown.endswith("hi\r\n")
 
 
@@ -80,7 +80,7 @@ def test_quiet_shows_no_progress(cli: Cli, busybox: str) -> None:
 
 
 def test_doctor_has_colors_unless_they_are_unwanted(cli: Cli) -> None:
-    assert COLOR in on_terminal(cli, "doctor")[1]
+    assert COLOR.search(on_terminal(cli, "doctor")[1])
     assert ESCAPE not in on_terminal(cli, "doctor", env={"NO_COLOR": "1"})[1]
 
 
@@ -93,8 +93,8 @@ def test_help_has_the_same_options_with_and_without_the_extra(cli: Cli) -> None:
         assert b"--help" in options(plain.stdout)
         assert b"\x1b" not in rich.stdout
     status, shown = on_terminal(cli, "run", "--help")
-    assert (status, COLOR in shown) == (0, True)
-    assert COLOR not in on_terminal(cli, "run", "--help", env={"NO_COLOR": "1"})[1]
+    assert (status, bool(COLOR.search(shown))) == (0, True)
+    assert not COLOR.search(on_terminal(cli, "run", "--help", env={"NO_COLOR": "1"})[1])
 
 
 def test_every_kind_of_command_works_without_the_extra(cli: Cli, busybox: str) -> None:

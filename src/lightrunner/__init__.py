@@ -35,6 +35,7 @@ from .requests import RunnerOptions as RunnerOptions
 from .requests import RunRequest as RunRequest
 from .results import CacheCleanup as CacheCleanup
 from .results import CacheImage as CacheImage
+from .results import CpuTime as CpuTime
 from .results import ExtractResult as ExtractResult
 from .results import LogLine as LogLine
 from .results import OutputChunk as OutputChunk
@@ -43,6 +44,7 @@ from .results import ReapResult as ReapResult
 from .results import RunLimits as RunLimits
 from .results import RunResult as RunResult
 from .results import Timings as Timings
+from .results import Usage as Usage
 from .rules.verdict import Outcome as Outcome
 from .runner import DockerRunner as DockerRunner
 from .runs.handle import Execution as Execution

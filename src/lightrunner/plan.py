@@ -44,6 +44,7 @@ class Sandbox(NamedTuple):
     userns: UserNamespace | None
     disk_bytes: int | None
     registry_auth: dict[str, RegistryAuth]
+    usage: bool
     max_extract_bytes: int
     build_timeout: float
 
@@ -112,6 +113,7 @@ def check_options(options: RunnerOptions) -> Sandbox:
         userns=walls.parse_userns("userns", options.userns),
         disk_bytes=None if options.disk is None else sizes.parse_size("disk", options.disk),
         registry_auth=_registry_auth(options.registry_auth),
+        usage=_flag("usage", options.usage),
         max_extract_bytes=sizes.parse_byte_limit("max_extract_bytes", options.max_extract_bytes),
         build_timeout=sizes.parse_timeout("build_timeout", options.build_timeout),
     )

@@ -119,6 +119,8 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
         disk: how much a run may write to its file system, the workdir included: ``"1g"`` or bytes. The workdir is then
             not a volume. Runs fail unless the daemon's storage has quotas: overlay2 on xfs with ``pquota``, btrfs or
             zfs. Volumes that the image declares are not limited.
+        usage: measure what runs use (`RunResult.usage`). lightrunner's own program is then process 1 of the container
+            and runs the command. Not for warm pools, detached runs and terminals.
         max_extract_bytes: limit of one `ExtractSpec`'s archive, in bytes.
         max_concurrent: how many runs at once: an int, or a limiter to share; further runs wait. None: no limit.
         build_timeout: seconds for building the setup steps, pulls excluded; None: no limit.
@@ -145,6 +147,7 @@ class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):
     userns: Literal["host", "remap"] | None = None
     disk: str | int | None = None
     registry_auth: Mapping[str, RegistryAuth] = msgspec.field(default_factory=dict[str, RegistryAuth])
+    usage: bool = False
     max_extract_bytes: int = DEFAULT_MAX_EXTRACT_BYTES
     max_concurrent: int | trio.CapacityLimiter | None = None
     build_timeout: float | None = DEFAULT_BUILD_TIMEOUT

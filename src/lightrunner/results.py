@@ -174,6 +174,46 @@ class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
     output: int | None = None
 
 
+class CpuTime(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU time of all processes of a run together, in seconds.
+
+    Attributes:
+        total: the scheduler's figure, exact to the nanosecond.
+        user: its part in user mode. The kernel samples the proportion at its timer's ticks, as for ``getrusage``.
+        system: its part in system mode, likewise.
+    """
+
+    total: float
+    user: float
+    system: float
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run used. A figure is None if it cannot be known; none is an estimate.
+
+    Attributes:
+        source: ``init``: lightrunner's process 1 in the container read the kernel's figures as the run ended; ``none``:
+            it could not, since the container was killed from outside, and all figures are None.
+        cpu_time: CPU time, from the start of the command to the end of its last process.
+        peak_memory: bytes of the largest resident set of a single process (``ru_maxrss``), of those waited for.
+        peak_memory_total: bytes of all processes and their page cache at once; None if the runtime's own start, some
+            10 MB, was the higher peak.
+        max_pids: the most processes and threads at once; None on kernels without ``pids.peak``, and if the runtime's
+            own start, some 7 threads, was the higher peak.
+        bytes_read: bytes read from block devices.
+        bytes_written: bytes written to block devices until the end of the run. What the kernel writes back later is not
+            in it.
+    """
+
+    source: Literal["init", "none"]
+    cpu_time: CpuTime | None = None
+    peak_memory: int | None = None
+    peak_memory_total: int | None = None
+    max_pids: int | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run. A non-zero exit code is a result, not an exception.
 
@@ -187,6 +227,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
         timed_out: the time-out killed the container.
         oom_killed: the kernel killed a process of the container at its memory limit. The run may have survived it.
         limits: the limits that the run had.
+        usage: what the run used; None without ``DockerRunner(usage=True)``.
         extracted: one result per `ExtractSpec`; None without specs, or if the run did not succeed.
         stdout: captured output; None without `capture_output`.
         stderr: captured output; None without `capture_output`.
@@ -206,6 +247,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     timed_out: bool = False
     oom_killed: bool = False
     limits: RunLimits = RunLimits()
+    usage: Usage | None = None
     extracted: tuple[ExtractResult, ...] | None = None
     stdout: bytes | None = None
     stderr: bytes | None = None

@@ -15,6 +15,7 @@ from .engine import EngineClient, EngineError
 from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
 from .images.cache import cleanup_cache, list_cache
 from .images.steps import ensure_run_image
+from .init.volume import InitVolume
 from .keywords import keywords_of
 from .networks.allocation import Networks
 from .nurseries import run_in_child
@@ -63,6 +64,7 @@ class DockerRunner:
         limit = self.options.max_concurrent
         self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
         self._networks = Networks(self._engine)
+        self._init_volume = InitVolume(self._engine)
         self._open = False
         self._active: set[trio.CancelScope] = set()
         self._idle = trio.lowlevel.ParkingLot()
@@ -139,6 +141,7 @@ class DockerRunner:
             self._sandbox,
             listeners=Listeners(on_log, on_output),
             on_progress=on_progress,
+            init_volume=self._init_volume,
         )
         async with self._admitted():
             return await run_in_child(lifecycle.run, task_status)

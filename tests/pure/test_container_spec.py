@@ -9,6 +9,7 @@ from lightrunner import RunnerOptions, RunRequest
 from lightrunner.engine import wire
 from lightrunner.plan import check_options, check_request
 from lightrunner.runs.container import container_spec
+from lightrunner.runs.measure import Measured
 
 ID = "0b5e"
 
@@ -190,6 +191,16 @@ def test_an_empty_input_is_an_input() -> None:
 def test_counts_of_gpus(gpus: str | int, request_: dict[str, Any]) -> None:
     body = body_of(RunRequest(image="busybox"), RunnerOptions(gpus=gpus))
     assert body["HostConfig"]["DeviceRequests"] == [request_]
+
+
+def test_a_measured_run_has_process_1_of_ours() -> None:
+    how = Measured("light-runner-init-1", "f" * 32, ["sh", "-c", "true"])
+    body = body_of(RunRequest(image="busybox", entrypoint="true", env={"A": "b"}), measured=how)
+    assert body["Entrypoint"] == ["/.light-runner/init", "run", "sh", "-c", "true"]
+    assert body["Env"] == ["A=b", "LIGHT_RUNNER_USAGE=" + "f" * 32]
+    assert body["HostConfig"]["Mounts"][1:] == [
+        {"Type": "volume", "Source": "light-runner-init-1", "Target": "/.light-runner", "ReadOnly": True}
+    ]
 
 
 def test_a_terminal_and_its_size() -> None:

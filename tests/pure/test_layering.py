@@ -24,7 +24,7 @@ BACKEND = f"{ENGINE}.backend"
 TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {
     "asyncio": {"runner", "warm", "detached", "runs"},
-    "runner": {"warm", "detached", "runs", "images", "networks"},
+    "runner": {"warm", "detached", "runs", "images", "init", "networks"},
     "doctor": {"detached", "networks"},
     "warm": {"runs", "networks", "files", "images"},
     "detached": {"runs", "files"},

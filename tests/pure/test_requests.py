@@ -238,6 +238,7 @@ def test_the_default_options() -> None:
         "userns": None,
         "disk_bytes": None,
         "registry_auth": {},
+        "usage": False,
         "max_extract_bytes": GIB,
         "build_timeout": 600.0,
     }
@@ -275,6 +276,7 @@ def test_options_with_everything() -> None:
         "userns": "remap",
         "disk_bytes": GIB,
         "registry_auth": {"r:5000": RegistryAuth("me", "x")},
+        "usage": False,
         "max_extract_bytes": 1,
         "build_timeout": math.inf,
     }

@@ -11,6 +11,7 @@ from lightrunner.rules.verdict import (
     FAULTS,
     Evidence,
     Outcome,
+    Status,
     Verdict,
     is_success,
     is_unexplained,
@@ -31,6 +32,7 @@ evidences = st.builds(
     over_output_limit=st.booleans(),
     oom_killed=st.booleans(),
     killed_by_others=st.booleans(),
+    status=st.none(),
 )
 
 
@@ -67,6 +69,14 @@ evidences = st.builds(
         (Evidence(0, None, Outcome.CANCELLED), Outcome.CANCELLED, None),
         (Evidence(7, None, Outcome.STOPPED), Outcome.STOPPED, None),
         (Evidence(KILLED, None, Outcome.STOPPED), Outcome.STOPPED, 9),
+        # As process 1 of ours saw it: no guess is needed.
+        (Evidence(KILLED, status=Status(None, 9)), Outcome.SIGNALED, 9),
+        (Evidence(KILLED, status=Status(KILLED, None)), Outcome.EXITED, None),
+        (Evidence(139, status=Status(139, None)), Outcome.EXITED, None),
+        (Evidence(143, status=Status(None, 15)), Outcome.SIGNALED, 15),
+        (Evidence(KILLED, oom_killed=True, status=Status(None, 9)), Outcome.OUT_OF_MEMORY, 9),
+        (Evidence(KILLED, oom_killed=True, status=Status(KILLED, None)), Outcome.EXITED, None),
+        (Evidence(KILLED, Outcome.TIMED_OUT, status=Status(None, 9)), Outcome.SIGNALED, 9),
         # The time-out within the grace of a stop.
         (Evidence(KILLED, Outcome.TIMED_OUT, Outcome.STOPPED), Outcome.TIMED_OUT, 9),
     ],
@@ -116,6 +126,15 @@ def test_what_comes_late_changes_only_what_nothing_explains(evidence: Evidence) 
     # With one of the two at hand, only an OOM kill of what somebody else has killed is still open.
     if not (evidence.killed_by_others or evidence.oom_killed):
         assert is_unexplained(evidence) == changes
+
+
+@given(evidences, st.integers(0, 255), st.none() | st.integers(1, 64))
+def test_what_process_1_reports_is_not_guessed(evidence: Evidence, code: int, signal: int | None) -> None:
+    evidence = evidence._replace(status=Status(None if signal else code, signal))
+    verdict = judge(evidence)
+    assert verdict.signal == signal
+    assert verdict.outcome is not Outcome.EXITED or signal is None
+    assert not is_unexplained(evidence)
 
 
 def test_every_outcome_can_be() -> None:

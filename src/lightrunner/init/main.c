@@ -1,6 +1,7 @@
 /* The program that lightrunner puts into containers. Its first argument is its mode:
  *
  *   pause    do nothing, for ever: holds a network namespace          main.c
+ *   run      process 1 of a measured run: runs a command, reports     run.c
  *   serve    process 1 of a sandbox: spawns commands for the host     server.c
  *   read, write, pack, unpack    a sandbox's files, as its user       files.c, tar.c
  *
@@ -16,9 +17,10 @@ static void __attribute__((noreturn)) pause_for_ever(void)
 static int dispatch(int argc, char **argv, char **envp)
 {
     const char *mode = argc > 1 ? argv[1] : "pause";
-    (void)envp;
     if (text_equal(mode, "pause"))
         pause_for_ever();
+    if (text_equal(mode, "run"))
+        return run(argv + 2, envp);
     return EXIT_USAGE;
 }
 

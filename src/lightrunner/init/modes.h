@@ -7,6 +7,7 @@
 
 enum { EXIT_USAGE = 64 }; /* BSD's sysexits.h */
 
+int run(char **command, char **envp);
 int serve(char **envp);
 int read_file(const char *path, const char *limit);
 int write_file(const char *path);

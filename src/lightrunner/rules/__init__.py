@@ -17,5 +17,6 @@ No module here imports anything of lightrunner outside this package.
     lines.py       bytes -> log lines, incrementally
     terminal.py    input -> what is typed into a terminal
     verdict.py     evidence of a run's end -> its outcome
+    report.py      the end of a measured run's stderr -> what it used
     explain.py     a run's end -> one sentence for a person
 """

@@ -53,6 +53,13 @@ class Outcome(enum.StrEnum):
     """`Execution.stop` was called before the run ended; `RunResult.exit_code` is the process's own."""
 
 
+class Status(NamedTuple):
+    """How the command ended, as the container's own process 1 saw it: its exit code, or the signal that killed it."""
+
+    exit_code: int | None
+    signal: int | None
+
+
 class Evidence(NamedTuple):
     """What is known about the end of a run.
 
@@ -64,6 +71,8 @@ class Evidence(NamedTuple):
         over_output_limit: the container wrote more than its output limit.
         oom_killed: the kernel killed a process of the container at its memory limit.
         killed_by_others: the daemon's events tell of a SIGKILL that somebody else asked for.
+        status: of a run whose usage is measured: how the command ended. Process 1 lived to report it, so that no kill
+            from outside was the reason.
     """
 
     exit_code: int
@@ -72,6 +81,7 @@ class Evidence(NamedTuple):
     over_output_limit: bool = False
     oom_killed: bool = False
     killed_by_others: bool = False
+    status: Status | None = None
 
 
 class Verdict(NamedTuple):
@@ -94,8 +104,8 @@ def judge(evidence: Evidence) -> Verdict:
     6. `exited`.
     """
     signal = _signal(evidence)
-    was_killed = evidence.exit_code == _SIGNAL_BASE + SIGKILL
-    if evidence.killed_for is not None and was_killed:
+    was_killed = _was_sigkilled(evidence)
+    if evidence.killed_for is not None and was_killed and evidence.status is None:
         return Verdict(evidence.killed_for, SIGKILL)
     if evidence.over_output_limit:
         return Verdict(Outcome.OUTPUT_LIMIT, signal)
@@ -116,7 +126,7 @@ def is_success(evidence: Evidence) -> bool:
 
 def is_unexplained(evidence: Evidence) -> bool:
     """Whether something that the daemon tells late, an OOM kill or somebody else's, could change the verdict."""
-    return evidence.exit_code == _SIGNAL_BASE + SIGKILL and judge(evidence).outcome is Outcome.EXITED
+    return evidence.status is None and _was_sigkilled(evidence) and judge(evidence).outcome is Outcome.EXITED
 
 
 def signal_name(number: int) -> str:
@@ -130,8 +140,17 @@ def reported_signal(exit_code: int) -> int | None:
     return number if 0 < number <= 64 else None  # noqa: PLR2004 - Linux's highest signal
 
 
+def _was_sigkilled(evidence: Evidence) -> bool:
+    """Whether the process was killed by SIGKILL, or may have been."""
+    if evidence.status is not None:
+        return evidence.status.signal == SIGKILL
+    return evidence.exit_code == _SIGNAL_BASE + SIGKILL
+
+
 def _signal(evidence: Evidence) -> int | None:
-    """The signal that killed process 1, as far as the evidence goes."""
+    """The signal that killed the process, as far as the evidence goes."""
+    if evidence.status is not None:
+        return evidence.status.signal
     number = reported_signal(evidence.exit_code)
     if number in FAULTS:
         return number

@@ -9,9 +9,12 @@ from urllib.parse import quote
 from msgspec import UNSET
 
 from lightrunner.engine import wire
+from lightrunner.init.volume import init_mount
 from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.rules import limits
 from lightrunner.rules.sizes import GpuRequest
+
+from .measure import Measured
 
 _TMP = "/tmp"  # noqa: S108  # a path in the container
 
@@ -27,6 +30,7 @@ def container_spec(
     targets: Sequence[str] = (),
     state_dir: str | None = None,
     mount_at: str | None = "",
+    measured: Measured | None = None,
 ) -> wire.ContainerCreateRequest:
     """Build the body of a container create.
 
@@ -40,6 +44,7 @@ def container_spec(
         targets: the host folders that extracts are staged in.
         state_dir: a detached run's state folder; None: the run is not detached.
         mount_at: the mount point of the run's volume; empty: the workdir; None: no volume.
+        measured: how the run is measured; None: it is not.
     """
     labels = {**plan.labels, limits.LABEL_RUN_ID: run_id}
     if owner:
@@ -59,13 +64,17 @@ def container_spec(
     )
     # A volume would be outside of the limit of the container's disk.
     has_volume = mount_at is not None and sandbox.disk_bytes is None
-    shell = plan.entrypoint is not None
+    mounts = [volume] if has_volume else []
+    command = None if plan.entrypoint is None else ["sh", "-c", plan.entrypoint]
+    if measured is not None:
+        mounts.append(init_mount(measured.volume))
+        command = measured.entrypoint
     has_input = plan.input is not None
     return wire.ContainerCreateRequest(
         image=image,
-        entrypoint=["sh", "-c", plan.entrypoint] if plan.entrypoint is not None else UNSET,
-        cmd=[] if shell else UNSET,
-        env=plan.env,
+        entrypoint=UNSET if command is None else command,
+        cmd=UNSET if command is None else [],
+        env=plan.env if measured is None else [*plan.env, measured.env],
         user=plan.user or "",
         hostname=plan.hostname or "",
         working_dir=plan.workdir,
@@ -79,7 +88,7 @@ def container_spec(
         # Nothing reads a disposable container's health, and a probe is one more process in the sandbox.
         healthcheck=wire.Healthcheck(test=["NONE"]),
         host_config=wire.HostConfig(
-            mounts=[volume] if has_volume else [],
+            mounts=mounts,
             memory=sandbox.memory_bytes,
             memory_swap=sandbox.memory_bytes,  # Unset, the container could swap as much again.
             nano_cpus=sandbox.nano_cpus,

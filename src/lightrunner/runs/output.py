@@ -8,7 +8,7 @@ import inspect
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from lightrunner.engine.frames import StreamName
 from lightrunner.results import LogCallback, LogLine, OutputCallback, OutputChunk
 from lightrunner.rules.limits import LOG_BUFFER_BYTES
 from lightrunner.rules.lines import LineSplitter
+from lightrunner.rules.report import Report, ReportFilter
 
 from .capture import Capture
 
@@ -74,6 +75,7 @@ class Output:
         exit_is_due: set when the caller has to wait for the container's exit: the output has ended, or reading is
             paused, which has to stop at the exit.
         over_limit: the container has written more than `limit`.
+        report: what process 1 of a measured run reported; None before the end of the output.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Output:
         since: float,
         limit: float = math.inf,
         on_over_limit: Callable[[], None] | None = None,
+        nonce: str | None = None,
     ) -> None:
         """Make the output of one run.
 
@@ -93,6 +96,7 @@ class Output:
             since: the start of the run, by `trio.current_time`.
             limit: bytes; what is over it is dropped.
             on_over_limit: called once, as soon as there is more.
+            nonce: of the report at the end of stderr, which is no output; None: there is no report.
         """
         self._listeners = listeners
         self.captured = Capture() if capture else None
@@ -100,6 +104,8 @@ class Output:
         self._room_in_limit = limit
         self._on_over_limit = on_over_limit
         self.over_limit = False
+        self._filter = None if nonce is None else ReportFilter(nonce.encode())
+        self.report: Report | None = None
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
         self.exit_is_due = trio.Event()
@@ -111,19 +117,29 @@ class Output:
     async def read(self, stream: PieceStream) -> None:
         """Read to the end. Pause while the container runs and the callbacks are `LOG_BUFFER_BYTES` behind."""
         while pieces := await stream.receive():
-            moment = trio.current_time() - self._since
-            if self._room_in_limit < math.inf:
-                pieces = self._within_limit(pieces)
-            if self.captured is not None:
-                self.captured.add(pieces, moment)
-            if self._listeners.are_there:
-                self._held.extend(_Held(piece.stream, piece.data, moment) for piece in pieces)
-                self._held_bytes += sum(_cost(piece.data) for piece in pieces)
-                self._news.unpark_all()
-                while self._held_bytes > LOG_BUFFER_BYTES and not self._container_exited:
-                    self.exit_is_due.set()
-                    await self._room.park()
+            if self._filter is not None:
+                pieces = _without_report(pieces, self._filter)
+            self._keep(pieces)
+            while self._held_bytes > LOG_BUFFER_BYTES and not self._container_exited:
+                self.exit_is_due.set()
+                await self._room.park()
+        if self._filter is not None:
+            rest, self.report = self._filter.close()
+            if rest:
+                self._keep([OutputPiece("stderr", memoryview(rest))])
         self.end()
+
+    def _keep(self, pieces: Sequence[OutputPiece]) -> None:
+        """Capture the pieces, and hold them for the callbacks."""
+        moment = trio.current_time() - self._since
+        if self._room_in_limit < math.inf:
+            pieces = self._within_limit(pieces)
+        if self.captured is not None:
+            self.captured.add(pieces, moment)
+        if self._listeners.are_there:
+            self._held.extend(_Held(piece.stream, piece.data, moment) for piece in pieces)
+            self._held_bytes += sum(_cost(piece.data) for piece in pieces)
+            self._news.unpark_all()
 
     def end(self) -> None:
         """Note the end of the output."""
@@ -202,6 +218,16 @@ class _Turn:
                 self._until_look *= 2
             if at >= len(values):
                 return
+
+
+def _without_report(pieces: Iterable[OutputPiece], report: ReportFilter) -> list[OutputPiece]:
+    """Return the pieces without what belongs to the report, or may do so."""
+    kept: list[OutputPiece] = []
+    for piece in pieces:
+        data = piece.data if piece.stream == "stdout" else memoryview(report.feed(bytes(piece.data)))
+        if data:
+            kept.append(OutputPiece(piece.stream, data))
+    return kept
 
 
 def _cost(data: memoryview) -> int:

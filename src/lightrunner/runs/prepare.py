@@ -27,6 +27,7 @@ from lightrunner.telemetry import container_started, observed_phase
 
 from .container import container_spec
 from .demands import check_daemon
+from .measure import Measured
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Preparation:
 
     Attributes:
         id: the run's id.
+        measured: how the run is measured; None: it is not.
         timings: seconds per phase. Callers add their own phases with `phase`.
     """
 
@@ -68,6 +70,7 @@ class Preparation:
         self._sandbox = sandbox
         self._on_progress = on_progress
         self._detached = detached
+        self.measured: Measured | None = None
         self._first_allocation: Allocation | None = None
         self._allocation: Allocation | None = None
         self._network_was_renewed = False
@@ -282,6 +285,7 @@ class Preparation:
             targets=_staging_folders(self._plan),
             state_dir=str(state_dir().absolute()) if self._detached else None,
             mount_at=None if mount_at is None else self._mount_at,
+            measured=self.measured,
         )
         name = NAME_PREFIX + self.id
         with self.phase("create"):

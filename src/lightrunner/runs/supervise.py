@@ -16,11 +16,12 @@ from lightrunner.nurseries import open_bare_nursery, protected
 from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.results import ExtractResult, RunLimits, RunResult
 from lightrunner.rules.limits import KILL_TIMEOUT
-from lightrunner.rules.verdict import Evidence, Outcome, is_success, judge
+from lightrunner.rules.verdict import Evidence, Outcome, Status, is_success, judge
 
 from .cpu_time import wait_cpu_time_used
 from .handle import Execution, no_exit_error
 from .kills import explained
+from .measure import usage_of
 from .output import Listeners, Output
 from .prepare import Preparation
 
@@ -80,12 +81,14 @@ class Supervisor:
 
     async def result(self) -> RunResult:
         """Supervise until the exit, then extract the files. Return the result."""
+        measured = self._preparation.measured
         output = Output(
             self._listeners,
             capture=self._plan.capture_output,
             since=self._container.since,
             limit=math.inf if self._plan.output_limit is None else self._plan.output_limit,
             on_over_limit=partial(self.execution.request_kill, Outcome.OUTPUT_LIMIT),
+            nonce=measured.nonce if measured is not None else None,
         )
         with self._preparation.phase("run"):
             if self._plan.tty_size is not None:
@@ -109,6 +112,7 @@ class Supervisor:
             timed_out=verdict.outcome is Outcome.TIMED_OUT,
             oom_killed=evidence.oom_killed,
             limits=self._limits(),
+            usage=usage_of(output.report) if measured is not None else None,
             extracted=tuple(extracted) or None,
             stdout=captured.bytes_of("stdout") if captured else None,
             stderr=captured.bytes_of("stderr") if captured else None,
@@ -128,6 +132,11 @@ class Supervisor:
             over_output_limit=output.over_limit,
             oom_killed=state.oom_killed,
         )
+        if (report := output.report) is not None:
+            # The kernel's own count: it cannot come late.
+            evidence = evidence._replace(
+                oom_killed=state.oom_killed or bool(report.oom_kills), status=Status(report.exit_code, report.signal)
+            )
         with self._mapped("container_inspect"):
             return await explained(self._engine, self._container.id, state, evidence)
 

@@ -8,6 +8,8 @@ import pytest
 
 from lightrunner import DockerRunner, ExtractSpec, LightRunnerError, RunRequest
 from lightrunner.engine import EngineClient, EngineEndpointError, EngineNotFound, EngineProtocolError, EngineUnreachable
+from lightrunner.engine.endpoint import TlsFiles
+from lightrunner.engine.tls import tls_context
 from tools.certificates import Certificates
 from tools.images import ensure_busybox
 from tools.private_engine import PrivateEngine
@@ -74,7 +76,7 @@ async def test_the_end_of_the_input_while_output_flows(
 
 
 async def test_a_context_given_in_code(engine: PrivateEngine, image: str, certificates: Certificates) -> None:
-    context = ssl.create_default_context(cafile=str(certificates.client / "ca.pem"))
+    context = tls_context(TlsFiles(ca=str(certificates.client / "ca.pem")))
     context.load_cert_chain(certificates.client / "cert.pem", certificates.client / "key.pem")
     async with DockerRunner(host=engine.tcp_host, tls=context) as runner:
         result = await runner.run(

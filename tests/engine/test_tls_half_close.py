@@ -14,6 +14,8 @@ import trio
 import trio.testing
 
 from lightrunner.engine import EngineClient
+from lightrunner.engine.endpoint import TlsFiles
+from lightrunner.engine.tls import tls_context
 from tools.certificates import Certificates
 
 pytestmark = pytest.mark.timeout(30)
@@ -65,7 +67,7 @@ async def serving(certificates: Certificates, daemon: EchoingDaemon) -> AsyncGen
         serve = partial(trio.serve_ssl_over_tcp, daemon.serve, 0, server, host="127.0.0.1", https_compatible=True)
         (listener,) = await nursery.start(serve)
         port: int = listener.transport_listener.socket.getsockname()[1]
-        yield f"tcp://127.0.0.1:{port}", ssl.create_default_context(cafile=str(certificates.client / "ca.pem"))
+        yield f"tcp://127.0.0.1:{port}", tls_context(TlsFiles(ca=str(certificates.client / "ca.pem")))
         nursery.cancel_scope.cancel()
 
 

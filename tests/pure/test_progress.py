@@ -87,7 +87,7 @@ def test_every_truncation_raises() -> None:
         (b'{"progressDetail":{"current":"1"}}', "not a progress message: Expected `int"),
         (b'{"\\ud800":1}', "not a progress message"),
         (b'{"status" "a"}', "ended inside a message"),
-        (b'{"aux":' + b"[" * 2000 + b"]" * 2000 + b"}", "ended inside a message"),
+        (b'{"aux":' + b"[" * 20_000 + b"]" * 20_000 + b"}", "ended inside a message"),
         (b'{"status":"\xff"}', "not UTF-8"),
         (b'{"status":"\xc3', "ended inside a character"),
     ],

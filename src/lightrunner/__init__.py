@@ -8,6 +8,7 @@ files/         host folder -> container, container -> host folder
 images/        pull images, build setup steps into cache images
 init/          the static program that runs as process 1 in containers, and its installation on a daemon
 networks/      the isolated bridge, prepared network namespaces
+sandbox/       containers for more than one command
 warm/          started containers, each waiting for one run
 detached/      runs that outlive their process, state files, orphans
 pool.py        a pool of single-use items, for networks/ and warm/
@@ -51,6 +52,10 @@ from .runs.handle import Execution as Execution
 from .runs.mapping import MapItem as MapItem
 from .runs.mapping import MapProgress as MapProgress
 from .runs.mapping import MapResults as MapResults
+from .sandbox.box import Sandbox as Sandbox
+from .sandbox.expose import ExposedPort as ExposedPort
+from .sandbox.pool import SandboxPool as SandboxPool
+from .sandbox.process import SandboxProcess as SandboxProcess
 from .sync import map_sync as map_sync
 from .sync import run_sync as run_sync
 from .warm.pool import WarmPool as WarmPool

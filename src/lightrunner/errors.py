@@ -33,6 +33,13 @@ class LightRunnerErrorCode(enum.StrEnum):
     """The daemon failed while the container ran: its exit code or output is lost."""
     EXTRACT_FAILED = "EXTRACT_FAILED"
     """The daemon failed while files were copied out. (A bad entry is a result with the status ``error``.)"""
+    FILE_FAILED = "FILE_FAILED"
+    """A file of a sandbox could not be read or written. The ``__cause__`` is an `OSError` with its errno."""
+    SNAPSHOT_FAILED = "SNAPSHOT_FAILED"
+    """A sandbox could not be saved as an image."""
+    SANDBOX_CLOSED = "SANDBOX_CLOSED"
+    """The sandbox is gone: its block or its time has ended, process 1 was killed for memory, the connection was lost,
+    or the processes of a command could not be killed."""
     RUN_NOT_FOUND = "RUN_NOT_FOUND"
     """This host has no detached run with that id."""
     STATE_FAILED = "STATE_FAILED"

@@ -123,7 +123,7 @@ def check_request(request: RunRequest) -> RunPlan:
     """Check a request, and convert it to the terms of the Engine API. `dir` is not read: the seed does that."""
     env, dropped = names.parse_env("env", request.env)
     workdir = names.parse_workdir("workdir", request.workdir)
-    data = _input(request.input)
+    data = encode_input(request.input)
     size = sizes.parse_terminal_size("tty_size", request.tty_size)
     tty_size = size if _flag("tty", request.tty) else None
     return RunPlan(
@@ -254,8 +254,8 @@ def _flag(field: str, value: object) -> bool:
     return value
 
 
-def _input(value: object) -> bytes | None:
-    """Encode the input as JSON. Bytes stay as they are."""
+def encode_input(value: object) -> bytes | None:
+    """Return what is written to stdin: a JSON text, or the bytes themselves; None without a stdin."""
     if value is None or isinstance(value, bytes):
         return value
     if isinstance(value, (bytearray, memoryview)):

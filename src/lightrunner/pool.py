@@ -17,6 +17,8 @@ import trio
 from .errors import LightRunnerError, LightRunnerErrorCode
 from .nurseries import open_bare_nursery, protected
 from .rules.limits import CLOSE_TIMEOUT
+from .rules.sizes import parse_count, parse_timeout
+from .rules.violation import RuleViolation
 from .telemetry import count
 
 _log = logging.getLogger("lightrunner")
@@ -39,6 +41,19 @@ class PoolSize(NamedTuple):
     minimum: int
     maximum: int
     idle: float
+
+
+def check_pool_size(size: object, max_size: object, idle_time: object) -> PoolSize:
+    """Check a pool's options. `max_size` is `size` if it is None; `idle_time` is in seconds.
+
+    Raises:
+        RuleViolation: one of them breaks a rule.
+    """
+    minimum = parse_count("size", size)
+    maximum = minimum if max_size is None else parse_count("max_size", max_size)
+    if maximum < minimum:
+        raise RuleViolation("max_size", max_size, f"less than size, which is {size}")
+    return PoolSize(minimum, maximum, parse_timeout("idle_time", idle_time))
 
 
 class _Waiter(Generic[T]):

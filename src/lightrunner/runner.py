@@ -20,7 +20,7 @@ from .keywords import keywords_of
 from .networks.allocation import Networks
 from .nurseries import run_in_child
 from .plan import RunPlan, check_detachable, check_mounts, check_options, check_request
-from .pool import PoolSize
+from .pool import check_pool_size
 from .requests import RunnerOptions, RunRequest
 from .results import (
     CacheCleanup,
@@ -33,12 +33,16 @@ from .results import (
 )
 from .rules.limits import CLOSE_TIMEOUT, DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
 from .rules.names import check_network
-from .rules.sizes import parse_age, parse_count, parse_timeout
-from .rules.violation import RuleViolation
+from .rules.sizes import parse_age, parse_count
 from .runs.mapping import DEFAULT_IN_FLIGHT, MapResults, Requests, check_map, open_map
 from .runs.output import Listeners
 from .runs.prepare import Preparation
 from .runs.run import Run, StartedStatus
+from .sandbox.box import Sandbox
+from .sandbox.launch import Launcher
+from .sandbox.lifecycle import open_sandbox
+from .sandbox.order import check_ports, check_sandbox
+from .sandbox.pool import SandboxPool, discard
 from .telemetry import observed_run
 from .warm.pool import WarmPool
 
@@ -265,14 +269,73 @@ class DockerRunner:
         self._check_open()
         with invalid_request():
             plan = self._check(template)
-            pool_size = PoolSize(
-                parse_count("size", size),
-                parse_count("max_size", size if max_size is None else max_size),
-                parse_timeout("idle_time", idle_time),
-            )
-            if pool_size.maximum < pool_size.minimum:
-                raise RuleViolation("max_size", max_size, f"less than size, which is {size}")
+            pool_size = check_pool_size(size, max_size, idle_time)
         pool = WarmPool(self._engine, self._networks, plan, self._sandbox, pool_size, admit=self._admitted)
+        async with self._under_way(), pool.open():
+            yield pool
+
+    @asynccontextmanager
+    async def sandbox(
+        self,
+        request: RunRequest,
+        *,
+        expose: Sequence[int] = (),
+        on_progress: ProgressCallback | None = None,
+    ) -> AsyncGenerator[Sandbox]:
+        """Open a container for any number of commands: ``async with runner.sandbox(request) as box``.
+
+        It has the walls and limits of a run, and `timeout` of the request is its whole time. `dir` is copied in before
+        the block begins. The end of the block removes the container with all that runs in it.
+
+        Args:
+            request: image, setup steps, `dir`, network, env, workdir, `timeout` and platform. A sandbox has no
+                entrypoint, input and extract.
+            expose: TCP ports of the sandbox that this host shall reach; `Sandbox.exposed` has the addresses.
+            on_progress: called with the messages of a pull or a build.
+
+        Raises:
+            LightRunnerError: as `run` before its start.
+        """
+        self._check_open()
+        with invalid_request():
+            plan = self._check(request)
+            check_sandbox(plan)
+            ports = check_ports("expose", expose)
+        warn_of_dropped_env(plan.dropped_env)
+        launcher = Launcher(
+            self._engine, self._networks, self._init_volume, plan, self._sandbox, on_progress=on_progress
+        )
+        async with self._admitted(), open_sandbox(launcher.launch, discard, timeout=plan.timeout, expose=ports) as box:
+            yield box
+
+    @asynccontextmanager
+    async def warm_sandboxes(
+        self,
+        request: RunRequest,
+        *,
+        size: int = 4,
+        max_size: int | None = None,
+        idle_time: float = DEFAULT_IDLE_TIME,
+    ) -> AsyncGenerator[SandboxPool]:
+        """Keep started sandboxes ready, each for one use: ``async with runner.warm_sandboxes(request) as pool``.
+
+        Args:
+            request: as for `sandbox`; its `dir` is copied into each of them.
+            size: as for `warm`.
+            max_size: as for `warm`.
+            idle_time: as for `warm`.
+
+        Raises:
+            LightRunnerError: as `sandbox`.
+        """
+        self._check_open()
+        with invalid_request():
+            plan = self._check(request)
+            check_sandbox(plan)
+            pool_size = check_pool_size(size, max_size, idle_time)
+        warn_of_dropped_env(plan.dropped_env)
+        launcher = Launcher(self._engine, self._networks, self._init_volume, plan, self._sandbox)
+        pool = SandboxPool(launcher, pool_size, admit=self._admitted)
         async with self._under_way(), pool.open():
             yield pool
 

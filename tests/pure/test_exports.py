@@ -30,6 +30,7 @@ ROOMS = (
     "networks",
     "rules",
     "runs",
+    "sandbox",
     "warm",
 )
 PACKAGES = [*PUBLIC, *(importlib.import_module(f"lightrunner.{name}") for name in ROOMS)]

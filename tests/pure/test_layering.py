@@ -24,9 +24,10 @@ BACKEND = f"{ENGINE}.backend"
 TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {
     "asyncio": {"runner", "warm", "detached", "runs"},
-    "runner": {"warm", "detached", "runs", "images", "init", "networks"},
+    "runner": {"warm", "sandbox", "detached", "runs", "images", "init", "networks"},
     "doctor": {"detached", "networks"},
     "warm": {"runs", "networks", "files", "images"},
+    "sandbox": {"runs", "networks", "files", "init"},
     "detached": {"runs", "files"},
     "runs": {"files", "images", "init", "networks"},
     "files": set(),
@@ -42,6 +43,8 @@ ARROWS: dict[str, set[str]] = {
 
 FRONT: dict[str, set[str]] = {"cli": {"detached", "doctor"}, "__main__": {"cli"}}
 """What stands in front of the library and uses its public names: which packages each may import beside them."""
+
+PURE_SANDBOX = {f"{PACKAGE}.sandbox.{name}" for name in ("order", "protocol")}
 
 TOP = {"runner", "sync"}
 """Modules on top of the packages."""
@@ -155,7 +158,7 @@ def test_what_is_pure_in_the_engine_stays_so(name: str) -> None:
     assert others(name) <= {"msgspec"}
 
 
-@pytest.mark.parametrize("name", sorted(below(RULES) | PURE_ENGINE))
+@pytest.mark.parametrize("name", sorted(below(RULES) | PURE_ENGINE | PURE_SANDBOX))
 def test_what_is_pure_does_no_io(name: str) -> None:
     assert not targets(name) & {"asyncio", "pathlib", "shutil", "socket", "subprocess", "tempfile", "threading"}
 

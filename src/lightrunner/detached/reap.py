@@ -117,6 +117,8 @@ async def _reap_container(engine: EngineClient, summary: ContainerSummary, age: 
     """Return whether the container is an orphan. Remove it then, unless this is a dry run."""
     labels = summary.labels or {}
     run_id = labels[limits.LABEL_RUN_ID]
+    if not run_id:
+        return False  # Somebody's container of a sandbox's snapshot: that image has an empty label, and so has it.
     try:
         container = await engine.container_inspect(summary.id)
     except EngineNotFound:

@@ -117,6 +117,23 @@ class Images:
             "image_build", "/build", query=query, on_progress=on_progress, body=context, headers=TAR
         )
 
+    async def image_commit(
+        self, container: str, body: wire.ImageConfig, *, repo: str = "", tag: str = "", pause: bool = True
+    ) -> str:
+        """Create an image from a container's files, without its volumes, and return its id.
+
+        Args:
+            container: the container's id or name.
+            body: the image's configuration; what is unset, and labels and variables that it does not name, are the
+                container's.
+            repo: a name for the image; empty: none.
+            tag: the name's tag.
+            pause: freeze the container meanwhile. The daemon refuses to freeze a paused container.
+        """
+        query = {"container": container, "repo": repo or None, "tag": tag or None, "pause": pause}
+        reply = await self._calls.call("image_commit", "POST", "/commit", query=query, json=body)
+        return wire.decode(wire.IMAGE_COMMIT, "image_commit", reply).id
+
     async def image_tag(self, image: str, *, repo: str, tag: str) -> None:
         """Give an image one more name, ``repo:tag``.
 

@@ -39,7 +39,7 @@ async def extract(
     staged_name, file_name = f".{NAME_PREFIX}{run_id}", posixpath.basename(plan.source)
     try:
         is_rooted = await engine.is_podman()
-        entry = _Entry(lambda: Staging(plan.target, staged_name, file_name, max_bytes, is_rooted=is_rooted))
+        entry = StagedEntry(lambda: Staging(plan.target, staged_name, file_name, max_bytes, is_rooted=is_rooted))
         # Without chunks, which is faster: the staging checks that the archive is complete.
         async with engine.container_archive(container_id, plan.source, chunked=False) as archive:
             staging = await _receive(archive, entry)
@@ -52,7 +52,7 @@ async def extract(
     )
 
 
-class _Entry:
+class StagedEntry:
     """An entry that is staged and landed in the thread that receives it. Its methods block.
 
     Attributes:
@@ -90,7 +90,7 @@ class _Entry:
                 self.is_over = True
 
 
-async def _receive(archive: ArchiveStream, entry: _Entry) -> Staging:
+async def _receive(archive: ArchiveStream, entry: StagedEntry) -> Staging:
     try:
         await archive.drain(entry.receive)
         if not entry.is_over:

@@ -21,6 +21,16 @@ static int dispatch(int argc, char **argv, char **envp)
         pause_for_ever();
     if (text_equal(mode, "run"))
         return run(argv + 2, envp);
+    if (text_equal(mode, "serve"))
+        return serve(envp);
+    if (text_equal(mode, "read") && argc == 4)
+        return read_file(argv[2], argv[3]);
+    if (text_equal(mode, "write") && argc == 3)
+        return write_file(argv[2]);
+    if (text_equal(mode, "pack") && argc == 3)
+        return pack(argv[2]);
+    if (text_equal(mode, "unpack") && argc == 3)
+        return unpack(argv[2]);
     return EXIT_USAGE;
 }
 

@@ -54,6 +54,9 @@ without, since the builder takes one more step for it."""
 CACHE_KIND = "cache"
 """The value of `LABEL_KIND` on cache images."""
 
+SNAPSHOT_TAG_PREFIX = "snapshot-"
+"""Snapshots of sandboxes are called ``light-runner-cache:snapshot-<name>``, and are cache images otherwise."""
+
 # --- defaults of a request and of a runner ------------------------------------------------------------------------
 
 DEFAULT_MEMORY = "512m"
@@ -154,6 +157,9 @@ MAX_TERMINAL_LINE_BYTES = 4095
 
 MAX_TERMINAL_SIZE = 65_535
 """Rows and columns are an unsigned short each (ioctl_tty(2), TIOCSWINSZ)."""
+
+DEFAULT_READ_BYTES = 64 * MIB
+"""The longest file that a sandbox's ``read`` returns, unless it is told another limit: it is held in memory."""
 
 MAX_LINE_BYTES = 64 * KIB
 """A longer log line is delivered in pieces with ``partial=True``."""

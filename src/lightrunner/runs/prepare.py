@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import trio
 
 from lightrunner.engine import EngineClient, EngineConflict, EngineNotFound, EngineResponseError
-from lightrunner.engine.wire import ContainerConfig
+from lightrunner.engine.wire import ContainerConfig, ContainerCreateRequest
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from lightrunner.files.seed import check_source, is_root, link_target, seed
 from lightrunner.host.owner import current_owner
@@ -61,6 +61,7 @@ class Preparation:
         *,
         on_progress: ProgressCallback | None,
         detached: bool = False,
+        adapt: Callable[[ContainerCreateRequest], ContainerCreateRequest] | None = None,
     ) -> None:
         self.id = str(uuid.uuid4())
         self.timings = Timings()
@@ -71,6 +72,7 @@ class Preparation:
         self._on_progress = on_progress
         self._detached = detached
         self.measured: Measured | None = None
+        self._adapt = adapt
         self._first_allocation: Allocation | None = None
         self._allocation: Allocation | None = None
         self._network_was_renewed = False
@@ -109,6 +111,11 @@ class Preparation:
     def pause_container(self) -> PauseContainer | None:
         """The pause container whose network the container joins; None without a prepared network."""
         return self._allocation.pause_container if self._allocation is not None else None
+
+    @property
+    def mount_point(self) -> str:
+        """Where the run's volume is mounted: the workdir, or what a link in its place leads to."""
+        return self._mount_at or self._plan.workdir
 
     async def start(self, container_id: str) -> None:
         """Start the container.
@@ -287,6 +294,8 @@ class Preparation:
             mount_at=None if mount_at is None else self._mount_at,
             measured=self.measured,
         )
+        if self._adapt is not None:
+            body = self._adapt(body)
         name = NAME_PREFIX + self.id
         with self.phase("create"):
             self._may_exist = True

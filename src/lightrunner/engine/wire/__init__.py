@@ -38,9 +38,12 @@ from .containers import Ulimit as Ulimit
 from .containers import VolumeOptions as VolumeOptions
 from .containers import WaitError as WaitError
 from .containers import decode_path_stat as decode_path_stat
+from .images import IMAGE_COMMIT as IMAGE_COMMIT
 from .images import IMAGE_DELETE as IMAGE_DELETE
 from .images import IMAGE_INSPECT as IMAGE_INSPECT
 from .images import IMAGE_LIST as IMAGE_LIST
+from .images import ImageCommitResponse as ImageCommitResponse
+from .images import ImageConfig as ImageConfig
 from .images import ImageDeleteItem as ImageDeleteItem
 from .images import ImageInspectResponse as ImageInspectResponse
 from .images import ImageSummary as ImageSummary

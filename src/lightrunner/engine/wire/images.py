@@ -1,6 +1,7 @@
 """Structs of the operations on images. Pure."""
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from .base import Wire
 from .containers import ContainerConfig
@@ -40,6 +41,24 @@ class ImageDeleteItem(Wire):
     deleted: str = ""
 
 
+class ImageConfig(Wire):
+    """Body of POST /commit: the image's configuration, as far as it differs from the container's."""
+
+    user: str = ""
+    env: list[str] | UnsetType = UNSET
+    cmd: list[str] | UnsetType = UNSET
+    entrypoint: list[str] | UnsetType = UNSET
+    working_dir: str = ""
+    labels: dict[str, str] = {}
+
+
+class ImageCommitResponse(Wire):
+    """The response of POST /commit."""
+
+    id: str
+
+
+IMAGE_COMMIT = msgspec.json.Decoder(ImageCommitResponse)
 IMAGE_INSPECT = msgspec.json.Decoder(ImageInspectResponse)
 IMAGE_LIST = msgspec.json.Decoder(list[ImageSummary])
 IMAGE_DELETE = msgspec.json.Decoder(list[ImageDeleteItem])

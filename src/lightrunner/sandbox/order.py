@@ -47,10 +47,10 @@ class CommandPlan(NamedTuple):
 def check_sandbox(plan: RunPlan) -> None:
     """Refuse what a request for a sandbox cannot have."""
     for field, value, default in (
+        ("tty", plan.tty_size, None),  # Before the input: a terminal has one.
         ("entrypoint", plan.entrypoint, None),
         ("input", plan.input, None),
         ("extract", plan.extracts, ()),
-        ("tty", plan.tty_size, None),
         ("cpu_timeout", plan.cpu_timeout, math.inf),
         ("output_limit", plan.output_limit, None),
     ):

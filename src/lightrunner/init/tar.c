@@ -156,13 +156,13 @@ static long put_any(int folder, const char *name, u64 length, int depth)
 {
     struct stat stat;
     long result = SYS_4(NR_newfstatat, folder, name, &stat, AT_SYMLINK_NOFOLLOW);
+    if (result >= 0 && (stat.st_mode & S_IFMT) == S_IFREG)
+        result = put_file(folder, name, length);
+    else if (result >= 0 && (stat.st_mode & S_IFMT) == S_IFDIR)
+        result = put_folder(folder, name, length, &stat, depth);
     if (result < 0)
         return result == -ENOENT && depth ? 0 : result; /* It was removed meanwhile. */
     switch (stat.st_mode & S_IFMT) {
-    case S_IFREG:
-        return put_file(folder, name, length);
-    case S_IFDIR:
-        return put_folder(folder, name, length, &stat, depth);
     case S_IFLNK:
         put_header(path, length, '2', stat.st_mode, 0, stat.st_mtime);
         return 0;

@@ -97,7 +97,9 @@ async def test_setup_steps_and_a_run_in_gvisor(gvisor: DockerRunner, image: str,
 
 
 def cache_images(raw: RawEngine) -> list[str]:
-    tags: list[str] = [tag for image in raw.images() for tag in image["RepoTags"] or []]
+    tags: list[str] = []
+    for image in raw.images():
+        tags += image["RepoTags"] or []  # an image without a name has null
     return [tag for tag in tags if tag.startswith("light-runner-cache:")]
 
 

@@ -71,10 +71,10 @@ def input_source(text: str) -> InputSource:
         if text == "@":
             raise argparse.ArgumentTypeError("'@' names no file: @PATH")
         return InputSource(path=text[1:])
-    data = os.fsencode(text)
     try:
+        data = os.fsencode(text)
         msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         reason = f"{text!r} is not JSON ({error}); @FILE takes a file's bytes, and - takes stdin's"
         raise argparse.ArgumentTypeError(reason) from error
     return InputSource(data=data)

@@ -20,7 +20,7 @@ from .logs import logs, raw_output
 from .networks import prepared
 from .processes import imports, memory
 from .runtimes import runtimes
-from .spawn import noop, project
+from .spawn import noop, project, usage
 from .throughput import parallel, scaling
 from .transfers import big_file, small_files
 from .warm import warm
@@ -31,6 +31,7 @@ CASES: dict[str, CaseMaker] = {
     "noop-none": partial(noop, network="none"),
     "noop-isolated": partial(noop, network=None),
     "project": project,
+    "usage": usage,
     "prepared-none": partial(prepared, network="none"),
     "prepared-isolated": partial(prepared, network=None),
     "warm-none": partial(warm, network="none"),

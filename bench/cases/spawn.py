@@ -56,6 +56,20 @@ async def noop(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
 
 
 @asynccontextmanager
+async def usage(stage: Stage) -> AsyncGenerator[Case]:
+    """``true`` without a network, with and without the accounting of what it used."""
+    job = no_op(stage.image, "none")
+    async with DockerRunner(host=stage.host, usage=True) as accounting:
+        await accounting.run(job.request)  # It installs the init program on the daemon, once.
+        yield Case(
+            name="usage",
+            title="A run that does nothing, network none, with usage=True and without",
+            contenders={"usage=True": ours(accounting, job.request), "lightrunner": ours(stage.runner, job.request)},
+            rounds=stage.rounds(60, 5),
+        )
+
+
+@asynccontextmanager
 async def project(stage: Stage) -> AsyncGenerator[Case]:
     """A folder of 20 files, an input, one extract; beside a ``docker run`` that does nothing."""
     folder, out = stage.places["disk"] / "project", stage.places["disk"] / "project-out"

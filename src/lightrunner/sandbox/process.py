@@ -119,12 +119,14 @@ class SandboxProcess:
         return self._result(await self._channel.wait_exited())
 
     async def kill(self) -> None:
-        """Kill it with all that it started; its outcome is then ``cancelled``. Nothing happens if it has ended.
+        """Kill it with all that it started, and wait until nothing is left. Its outcome is then ``cancelled``.
+
+        Nothing happens if it has ended.
 
         Raises:
             LightRunnerError: SANDBOX_CLOSED.
         """
-        await run_in_child(self._channel.kill, Outcome.CANCELLED)
+        await run_in_child(self._end)
 
     async def send_signal(self, signal: int) -> None:
         """Send a signal to the process alone.
@@ -152,3 +154,8 @@ class SandboxProcess:
 
     def _result(self, ended: Exit) -> RunResult:
         return make_result(self._session, self._channel, ended, timeout=self._timeout)
+
+    async def _end(self) -> None:
+        if self._channel.exit is None:
+            await self._channel.kill(Outcome.CANCELLED)
+            await self._channel.wait_exited()

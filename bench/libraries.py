@@ -41,6 +41,13 @@ class DockerPy:
             client.remove_container(name, v=True, force=True)
             client.remove_volume(name)
 
+    def exec(self, container_id: str, command: list[str]) -> None:
+        """One command in a running container."""
+        client = self._client
+        made = client.exec_create(container_id, command)
+        client.exec_start(made)
+        assert client.exec_inspect(made)["ExitCode"] == 0, "the command failed"
+
 
 class AioDocker:
     """aiodocker, on an asyncio loop of its own that runs when it is this peer's turn."""

@@ -5,6 +5,7 @@ warm.py        runs in warm containers                          throughput.py  m
 transfers.py   folders in, files out                            logs.py        output to a callback
 held.py        hundreds of runs that sleep                      processes.py   memory and imports
 decoding.py    frames, without an engine                        runtimes.py    runc, crun, gVisor
+sandbox.py     commands in sandboxes, and their start
 """
 
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from .logs import logs, raw_output
 from .networks import prepared
 from .processes import imports, memory
 from .runtimes import runtimes
+from .sandbox import execs, sandboxes
 from .spawn import noop, project, usage
 from .throughput import parallel, scaling
 from .transfers import big_file, small_files
@@ -36,6 +38,8 @@ CASES: dict[str, CaseMaker] = {
     "prepared-isolated": partial(prepared, network=None),
     "warm-none": partial(warm, network="none"),
     "warm-isolated": partial(warm, network=None),
+    "exec": execs,
+    "sandbox": sandboxes,
     "parallel": parallel,
     "scaling": scaling,
     "held": held,

@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "runner": {"warm", "sandbox", "detached", "runs", "images", "init", "networks"},
     "doctor": {"detached", "networks"},
     "warm": {"runs", "networks", "files", "images"},
-    "sandbox": {"runs", "networks", "files", "init"},
+    "sandbox": {"runs", "networks", "files", "images", "init"},
     "detached": {"runs", "files"},
     "runs": {"files", "images", "init", "networks"},
     "files": set(),

@@ -36,6 +36,8 @@ async def test_a_snapshot_is_forked(runner: DockerRunner, raw: RawEngine, image_
     async with trio.open_nursery() as nursery:
         for number in range(3):
             nursery.start_soon(fork, number)
+    uses = {image.tag: image.last_used for image in await runner.list_cache()}
+    assert uses[reference] is not None
     run = await runner.run(RunRequest(image=reference, network="none", capture_output=True))
     assert run.stdout == b"app\n"
     cleaned = await runner.cleanup_orphan_cache(0)

@@ -10,12 +10,13 @@ import trio
 from lightrunner.engine import AttachedStream, EngineClient
 from lightrunner.engine.wire import ContainerConfig, ContainerCreateRequest
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode
+from lightrunner.images.cache_usage import record_use
 from lightrunner.init.volume import INIT_PATH, InitVolume, init_mount
 from lightrunner.networks.allocation import Networks
 from lightrunner.plan import RunPlan
 from lightrunner.plan import Sandbox as SandboxLimits
 from lightrunner.results import ProgressCallback
-from lightrunner.rules.limits import CREATE_TIMEOUT
+from lightrunner.rules.limits import CACHE_REPOSITORY, CREATE_TIMEOUT
 from lightrunner.runs.prepare import Preparation
 from lightrunner.runs.supervise import start_container
 
@@ -88,6 +89,8 @@ class Launcher:
         is_ready = False
         try:
             image = await preparation.ensure_image()
+            if image.reference.startswith(f"{CACHE_REPOSITORY}:"):  # A snapshot's clean-up goes by its last use.
+                await trio.to_thread.run_sync(record_use, image.reference)
 
             async def start(container_id: str) -> ReadyContainer:
                 async with AsyncExitStack() as stack:

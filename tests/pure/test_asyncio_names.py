@@ -16,6 +16,9 @@ PAIRS: list[tuple[type, type]] = [
     (lightrunner.DockerRunner, lightrunner.asyncio.DockerRunner),
     (lightrunner.Execution, lightrunner.asyncio.Execution),
     (lightrunner.MapResults, lightrunner.asyncio.MapResults),
+    (lightrunner.Sandbox, lightrunner.asyncio.Sandbox),
+    (lightrunner.SandboxPool, lightrunner.asyncio.SandboxPool),
+    (lightrunner.SandboxProcess, lightrunner.asyncio.SandboxProcess),
     (lightrunner.WarmPool, lightrunner.asyncio.WarmPool),
 ]
 
@@ -25,8 +28,11 @@ OF_THE_RUN = {
 }
 """`Execution`'s methods that are for the run itself."""
 
-ELSEWHERE = {(lightrunner.WarmPool, "open"), (lightrunner.MapResults, "run_all")} | {
-    (lightrunner.Execution, name) for name in OF_THE_RUN
+ELSEWHERE = {
+    (lightrunner.WarmPool, "open"),
+    (lightrunner.SandboxPool, "open"),
+    (lightrunner.MapResults, "run_all"),
+    *((lightrunner.Execution, name) for name in OF_THE_RUN),
 }
 
 

@@ -23,7 +23,7 @@ PURE_ENGINE = {
 BACKEND = f"{ENGINE}.backend"
 TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {
-    "asyncio": {"runner", "warm", "detached", "runs"},
+    "asyncio": {"runner", "warm", "sandbox", "detached", "runs"},
     "runner": {"warm", "sandbox", "detached", "runs", "images", "init", "networks"},
     "doctor": {"detached", "networks"},
     "warm": {"runs", "networks", "files", "images"},

@@ -74,6 +74,19 @@ async def test_a_cancelled_task_kills_its_process(box: Sandbox) -> None:
     assert (await box.exec("ps | grep -c '[s]leep'")).stdout == b"0\n"
 
 
+async def test_a_read_that_is_cancelled_again_and_again_loses_nothing(box: Sandbox) -> None:
+    size = 3_000_000
+    cancelled = 0
+    async with trio.open_nursery() as nursery:
+        process = await nursery.start(box.start, f"head -c {size} /dev/zero | tr '\\0' x; sleep 0.3; printf end")
+        got = b""
+        while not got.endswith(b"end"):
+            with trio.move_on_after(0.0005) as scope:
+                got += await process.stdout.receive_some(100_000)
+            cancelled += scope.cancelled_caught
+    assert (len(got), cancelled > 0) == (size + 3, True)
+
+
 async def test_a_time_out(box: Sandbox) -> None:
     with trio.fail_after(20):
         result = await box.start("sleep 100", timeout=0.1)

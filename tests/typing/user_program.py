@@ -12,6 +12,7 @@ import lightrunner.asyncio
 from lightrunner import (
     DockerRunner,
     Execution,
+    ExposedPort,
     ExtractResult,
     ExtractSpec,
     LightRunnerError,
@@ -28,6 +29,9 @@ from lightrunner import (
     RunRequest,
     RunResult,
     RunState,
+    Sandbox,
+    SandboxPool,
+    SandboxProcess,
     Timings,
     WarmPool,
     list_states,
@@ -87,6 +91,19 @@ async def trio_program() -> None:
         async with runner.warm(request, size=2) as pool, runner.prepared_networks(2):
             assert_type(pool, WarmPool)
             assert_type(await pool.run(request), RunResult)
+        async with runner.sandbox(request) as box, trio.open_nursery() as nursery:
+            assert_type(box, Sandbox)
+            assert_type(await box.exec(["python", "main.py"], input=[1], on_log=on_log), RunResult)
+            process: SandboxProcess = await nursery.start(box.start, "cat")
+            assert_type(await process.stdout.receive_some(), bytes)
+            assert_type(await process.wait(), RunResult)
+            assert_type(await box.read("main.py"), bytes)
+            assert_type(await box.download("out", "./out"), ExtractResult)
+            assert_type(await box.expose(8000), ExposedPort)
+            assert_type(await box.snapshot("prepared"), str)
+        async with runner.warm_sandboxes(request, size=2) as boxes, boxes.sandbox() as warm_box:
+            assert_type(boxes, SandboxPool)
+            assert_type(warm_box, Sandbox)
         async with runner.map([request], ordered=True) as results:
             assert_type(results, MapResults)
             assert_type(results.progress, MapProgress)
@@ -104,6 +121,21 @@ async def asyncio_program() -> None:
         assert_type(await execution.wait(), RunResult)
         async with runner.warm(request) as pool:
             assert_type(pool, lightrunner.asyncio.WarmPool)
+        async with runner.sandbox(request, expose=[8000], on_progress=on_progress) as box:
+            assert_type(box, lightrunner.asyncio.Sandbox)
+            assert_type(box.exposed, dict[int, ExposedPort])
+            assert_type(await box.exec("python main.py", on_output=on_output), RunResult)
+            async with await box.start("cat", terminal=(24, 80)) as process:
+                assert_type(process, lightrunner.asyncio.SandboxProcess)
+                await process.stdin.write(b"1")
+                assert_type([part async for part in process.stdout], list[bytes])
+                assert_type(process.stderr, lightrunner.asyncio.ProcessOutput | None)
+                assert_type(await process.stdout.read(100), bytes)
+                assert_type(process.exit_code, int | None)
+            assert_type(await box.read("main.py"), bytes)
+        async with runner.warm_sandboxes(request) as boxes, boxes.sandbox() as warm_box:
+            assert_type(boxes, lightrunner.asyncio.SandboxPool)
+            assert_type(warm_box, lightrunner.asyncio.Sandbox)
         async with runner.map([request]) as results:
             assert_type(results, lightrunner.asyncio.MapResults)
             assert_type([item async for item in results], list[MapItem])

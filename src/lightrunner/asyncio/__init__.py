@@ -2,6 +2,7 @@
 
 runner.py      DockerRunner                   pool.py        WarmPool
 handle.py      Execution: a started run       mapping.py     MapResults
+sandbox.py     Sandbox, SandboxPool           process.py     SandboxProcess and its streams
 bridge.py      calls from asyncio into the trio thread
 callbacks.py   calls from the trio thread into asyncio: log lines, progress
 
@@ -33,6 +34,7 @@ from lightrunner.requests import RunnerOptions as RunnerOptions
 from lightrunner.requests import RunRequest as RunRequest
 from lightrunner.results import CacheCleanup as CacheCleanup
 from lightrunner.results import CacheImage as CacheImage
+from lightrunner.results import CpuTime as CpuTime
 from lightrunner.results import ExtractResult as ExtractResult
 from lightrunner.results import LogLine as LogLine
 from lightrunner.results import OutputChunk as OutputChunk
@@ -41,11 +43,18 @@ from lightrunner.results import ReapResult as ReapResult
 from lightrunner.results import RunLimits as RunLimits
 from lightrunner.results import RunResult as RunResult
 from lightrunner.results import Timings as Timings
+from lightrunner.results import Usage as Usage
 from lightrunner.rules.verdict import Outcome as Outcome
 from lightrunner.runs.mapping import MapItem as MapItem
 from lightrunner.runs.mapping import MapProgress as MapProgress
+from lightrunner.sandbox.expose import ExposedPort as ExposedPort
 
 from .handle import Execution as Execution
 from .mapping import MapResults as MapResults
 from .pool import WarmPool as WarmPool
+from .process import ProcessInput as ProcessInput
+from .process import ProcessOutput as ProcessOutput
+from .process import SandboxProcess as SandboxProcess
 from .runner import DockerRunner as DockerRunner
+from .sandbox import Sandbox as Sandbox
+from .sandbox import SandboxPool as SandboxPool

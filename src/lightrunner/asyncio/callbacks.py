@@ -8,7 +8,8 @@ import asyncio
 import contextvars
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
@@ -65,15 +66,27 @@ class Callbacks:
 
         An exception of a callback cancels the method and is raised bare.
         """
+        async with self._delivering():
+            return await method(*args, **keywords, **self._keywords)
+
+    @asynccontextmanager
+    async def hold(
+        self, method: Callable[..., AbstractAsyncContextManager[T]], *args: Any, **keywords: Any
+    ) -> AsyncGenerator[T]:
+        """In the trio thread: open what the method returns, for the time of a block. Exceptions are as for `call`."""
+        async with self._delivering(), method(*args, **keywords, **self._keywords) as value:
+            yield value
+
+    @asynccontextmanager
+    async def _delivering(self) -> AsyncGenerator[None]:
         if not self._keywords:
-            return await method(*args, **keywords)
-        results: list[T] = []
+            yield
+            return
         async with open_bare_nursery() as nursery:
             nursery.start_soon(self._deliver_all)
-            results.append(await method(*args, **keywords, **self._keywords))
+            yield
             self._closed = True
             self._news.unpark_all()
-        return results[0]
 
     def _put(self, callback: Callable[[Any], object], value: object, size: int) -> Awaitable[None] | None:
         """Hand over a value. What is returned, if anything, has to be awaited: there is no room for more."""

@@ -31,6 +31,7 @@ from .callbacks import Callbacks
 from .handle import Execution, StartedRuns
 from .mapping import HomeIterator, MapResults
 from .pool import WarmPool
+from .sandbox import Sandbox, SandboxPool
 
 
 class DockerRunner:
@@ -192,6 +193,42 @@ class DockerRunner:
         async with bridge.hold(warm) as pool:
             with StartedRuns(bridge) as started:
                 yield WarmPool(bridge, pool, started)
+
+    @asynccontextmanager
+    async def sandbox(
+        self,
+        request: RunRequest,
+        *,
+        expose: Sequence[int] = (),
+        on_progress: ProgressCallback | None = None,
+    ) -> AsyncGenerator[Sandbox]:
+        """Open a container for any number of commands: ``async with runner.sandbox(request) as box``.
+
+        As `lightrunner.DockerRunner.sandbox`. A cancellation that leaves the block is raised once the container and its
+        volume have been removed.
+        """
+        bridge = self._bridge
+        callbacks = Callbacks(bridge, on_progress=on_progress)
+        async with bridge.hold(callbacks.hold(self._runner.sandbox, request, expose=expose)) as box:
+            yield Sandbox(bridge, box)
+
+    @asynccontextmanager
+    async def warm_sandboxes(
+        self,
+        request: RunRequest,
+        *,
+        size: int = 4,
+        max_size: int | None = None,
+        idle_time: float = DEFAULT_IDLE_TIME,
+    ) -> AsyncGenerator[SandboxPool]:
+        """Keep started sandboxes ready, each for one use: ``async with runner.warm_sandboxes(request) as pool``.
+
+        As `lightrunner.DockerRunner.warm_sandboxes`.
+        """
+        bridge = self._bridge
+        warm = self._runner.warm_sandboxes(request, size=size, max_size=max_size, idle_time=idle_time)
+        async with bridge.hold(warm) as pool:
+            yield SandboxPool(bridge, pool)
 
     @asynccontextmanager
     async def map(

@@ -91,7 +91,7 @@ async def end_channel(session: Session, channel: Channel) -> None:
         return
     with trio.CancelScope(shield=True, deadline=trio.current_time() + KILL_TIMEOUT):
         try:
-            await channel.kill()
+            await channel.kill(Outcome.CANCELLED)
             await channel.discard_output()
             await channel.wait_exited()
         except LightRunnerError:

@@ -61,9 +61,10 @@ class ProcessOutput(trio.abc.ReceiveStream):
         self._channel = channel
         self._stream = stream
         self._closed = False
+        self._held = b""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive the next bytes; none at the end.
+        """Receive the next bytes; none at the end. A call that is cancelled loses nothing.
 
         Raises:
             trio.BrokenResourceError: the sandbox is closed.
@@ -71,11 +72,18 @@ class ProcessOutput(trio.abc.ReceiveStream):
         """
         if self._closed:
             raise trio.ClosedResourceError
+        size = MAX_DATA_BYTES if max_bytes is None else max_bytes
         try:
-            size = MAX_DATA_BYTES if max_bytes is None else max_bytes
-            return await run_in_child(self._channel.receive_some, self._stream, size)
+            await run_in_child(self._receive, size)
         except LightRunnerError as error:
             raise trio.BrokenResourceError(str(error)) from error
+        data, self._held = self._held[:size], self._held[size:]
+        return data
+
+    async def _receive(self, size: int) -> None:
+        # The child may have received what its parent, which was cancelled meanwhile, does not return.
+        if not self._held:
+            self._held = await self._channel.receive_some(self._stream, size)
 
     async def aclose(self) -> None:
         """Stop reading. A process that writes on then waits for ever, until it is killed."""

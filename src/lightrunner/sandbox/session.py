@@ -83,11 +83,14 @@ class Channel:
         pieces = list(self._pieces)
         self._pieces.clear()
         for piece in pieces:
-            await self._consume(piece.stream, len(piece.data))
+            self._consumed[piece.stream] += len(piece.data)
+            await self._give_credit(piece.stream)
         return [OutputPiece(_STREAMS[piece.stream], memoryview(piece.data)) for piece in pieces]
 
     async def receive_some(self, stream: int, max_bytes: int) -> bytes:
         """Receive the next bytes of one stream; none at its end."""
+        # Credit for what an earlier call took. After the taking there is no checkpoint that could lose it.
+        await self._give_credit(stream)
 
         def first() -> Output | None:
             return next((piece for piece in self._pieces if piece.stream == stream), None)
@@ -102,7 +105,7 @@ class Channel:
             self._pieces[at] = piece._replace(data=rest)
         else:
             del self._pieces[at]
-        await self._consume(stream, len(data))
+        self._consumed[stream] += len(data)
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> bool:
@@ -165,8 +168,8 @@ class Channel:
         """Let the waiting look again."""
         self._changed.unpark_all()
 
-    async def _consume(self, stream: int, size: int) -> None:
-        self._consumed[stream] += size
+    async def _give_credit(self, stream: int) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # Before the count is reset: `send` is shielded from here on.
         if self._consumed[stream] >= _CREDIT_STEP and self._session.error is None:
             given, self._consumed[stream] = self._consumed[stream], 0
             await self._session.send(self._session.connection.give_credit(self.id, stream, given))

@@ -73,14 +73,15 @@ class EngineSetup:
     """What a private engine is, in place of the installed dockerd as it comes.
 
     `programs` is a folder with another version's programs, `config` the contents of daemon.json. `enter` is a shell
-    script that runs before the daemon, in its namespaces, with `environment` and FOLDER, the engine's folder. `command`
-    is another daemon than dockerd: it gets the folder, and has to listen on its docker.sock.
+    script that runs before the daemon, in its namespaces, with `environment`, FOLDER, the engine's folder, and the open
+    `descriptors`. `command` is another daemon than dockerd: it gets the folder, and has to listen on its docker.sock.
     """
 
     programs: Path | None = None
     config: Mapping[str, object] = field(default_factory=dict[str, object])
     enter: str = ""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    descriptors: Sequence[int] = ()
     command: Callable[[Path], list[str]] | None = None
 
 
@@ -169,7 +170,7 @@ class PrivateEngine:
                     "FOLDER": str(self._folder),
                     "LISTENING": str(self._listener.fileno() if self._listener else ""),
                 },
-                pass_fds=[self._listener.fileno()] if self._listener else [],
+                pass_fds=[*([self._listener.fileno()] if self._listener else []), *self._setup.descriptors],
                 start_new_session=True,  # Ctrl-C is for the owner, who then stops the engine in good order
             )
         if not _until(self._ready, START_TIMEOUT):
@@ -266,7 +267,7 @@ def answers(host: str) -> bool:
 
 def _namespace_command(enter: str) -> list[str]:
     dies_with_owner = ["setpriv", "--pdeathsig=KILL"]
-    namespaces = ["unshare", "--net", "--mount", "--propagation=private", "--pid", "--mount-proc"]
+    namespaces = ["unshare", "--net", "--uts", "--mount", "--propagation=private", "--pid", "--mount-proc"]
     return [*dies_with_owner, *namespaces, "--fork", "--kill-child", "--", "sh", "-ec", _ENTER + enter + _RUN, "sh"]
 
 

@@ -1,0 +1,135 @@
+"""Start a private swarm: several private engines on one network, joined, which all end together.
+
+Each node is a `PrivateEngine` with a hostname of its own and one interface, whose peer is on a bridge in a hub's
+network namespace. The namespace has no process: an open descriptor keeps it, so it cannot outlive its owner, and a
+node's interface goes with the node.
+
+    owner ── hub: bridge ── node1 eth0 (manager)
+                         ── node2 eth0
+                         ── node3 eth0
+
+The nodes have no default route: with one, each task would wait 20 s for the answer of a name server.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from tools.private_engine import EngineSetup, PrivateEngine, PrivateEngineError, search_path
+from tools.raw_engine import RawEngine
+
+SWARM_PORT = 2377
+
+_HUB = "ip link add hub type bridge && ip link set hub up && echo ready && exec cat"
+
+# In the node's namespaces. Process 1 of the process namespace is this script itself.
+_ENTER = """
+hostname "$NODE"
+hub=/proc/self/fd/$HUB
+nsenter --net="$hub" ip link add "$NODE" type veth peer name eth0 netns 1
+nsenter --net="$hub" ip link set "$NODE" master hub up
+ip address add "$ADDRESS/24" dev eth0
+ip link set eth0 up
+"""
+
+
+class PrivateSwarm:
+    """A private swarm, as a context manager. The first `managers` of its `nodes` are managers.
+
+    A node that crashes (`nodes[i].crash()`) can come back (`nodes[i].start()`).
+    """
+
+    def __init__(self, nodes: int = 3, *, managers: int = 1, setup: EngineSetup | None = None) -> None:
+        self.managers = managers
+        self._size = nodes
+        self._setup = setup or PrivateEngine.default_setup
+        self._stack = ExitStack()
+        self.nodes: list[PrivateEngine] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            hub = _hub()
+            stack.callback(os.close, hub)
+            for number in range(1, self._size + 1):
+                self.nodes.append(stack.enter_context(PrivateEngine(setup=self._node_setup(number, hub))))
+            self._join_all()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def manager(self) -> PrivateEngine:
+        """The first manager."""
+        return self.nodes[0]
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The nodes' hostnames, and the URLs of their engines."""
+        return {_name(number): node.host for number, node in enumerate(self.nodes, 1)}
+
+    def raw(self) -> list[RawEngine]:
+        """An oracle for each node."""
+        return [RawEngine(node.host) for node in self.nodes]
+
+    def load(self, ensure: Callable[[RawEngine], str]) -> str:
+        """Make sure of an image on each node, and return its tag."""
+        (tag,) = {ensure(raw) for raw in self.raw()}
+        return tag
+
+    def tasks(self, service: str = "") -> list[dict[str, Any]]:
+        """List the tasks of a service, or of all."""
+        tasks: list[dict[str, Any]] = RawEngine(self.manager.host).get("/tasks")
+        return [task for task in tasks if service in {"", task["ServiceID"]}]
+
+    def _node_setup(self, number: int, hub: int) -> EngineSetup:
+        # Images are loaded, and no registry is there to be asked.
+        own = {"NODE": _name(number), "ADDRESS": _address(number), "HUB": str(hub)}
+        offline = {"DOCKER_SERVICE_PREFER_OFFLINE_IMAGE": "1"}
+        return replace(
+            self._setup,
+            enter=self._setup.enter + _ENTER,
+            environment={**self._setup.environment, **own, **offline},
+            descriptors=[hub],
+        )
+
+    def _join_all(self) -> None:
+        first, *others = self.raw()
+        first.request("POST", "/swarm/init", json=_listening(1))
+        tokens: dict[str, str] = first.get("/swarm")["JoinTokens"]
+        for number, raw in enumerate(others, 2):
+            token = tokens["Manager" if number <= self.managers else "Worker"]
+            remote = {"RemoteAddrs": [f"{_address(1)}:{SWARM_PORT}"], "JoinToken": token}
+            raw.request("POST", "/swarm/join", json=_listening(number) | remote)
+
+
+def _hub() -> int:
+    """Make a network namespace with a bridge, and return a descriptor that keeps it."""
+    command = ["setpriv", "--pdeathsig=KILL", "unshare", "--net", "sh", "-c", _HUB]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PATH": search_path()}
+    ) as hub:
+        assert hub.stdout is not None
+        if hub.stdout.readline() != b"ready\n":
+            raise PrivateEngineError("the bridge between the nodes could not be made")
+        return os.open(f"/proc/{hub.pid}/ns/net", os.O_RDONLY)
+
+
+def _listening(number: int) -> dict[str, object]:
+    address = f"{_address(number)}:{SWARM_PORT}"
+    return {"ListenAddr": address, "AdvertiseAddr": address}
+
+
+def _name(number: int) -> str:
+    return f"node{number}"
+
+
+def _address(number: int) -> str:
+    return f"10.77.0.{number}"

@@ -13,7 +13,7 @@ The nodes have no default route: with one, each task would wait 20 s for the ans
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -40,12 +40,21 @@ ip link set eth0 up
 class PrivateSwarm:
     """A private swarm, as a context manager. The first `managers` of its `nodes` are managers.
 
-    A node that crashes (`nodes[i].crash()`) can come back (`nodes[i].start()`).
+    `config` is added to the daemon.json of
+    each. A node that crashes (`nodes[i].crash()`) can come back (`nodes[i].start()`).
     """
 
-    def __init__(self, nodes: int = 3, *, managers: int = 1, setup: EngineSetup | None = None) -> None:
+    def __init__(
+        self,
+        nodes: int = 3,
+        *,
+        managers: int = 1,
+        setup: EngineSetup | None = None,
+        config: Mapping[str, object] | None = None,
+    ) -> None:
         self.managers = managers
         self._size = nodes
+        self._config = config
         self._setup = setup or PrivateEngine.default_setup
         self._stack = ExitStack()
         self.nodes: list[PrivateEngine] = []
@@ -55,7 +64,7 @@ class PrivateSwarm:
             hub = _hub()
             stack.callback(os.close, hub)
             for number in range(1, self._size + 1):
-                self.nodes.append(stack.enter_context(PrivateEngine(setup=self._node_setup(number, hub))))
+                self.nodes.append(stack.enter_context(self._node(number, hub)))
             self._join_all()
             self._stack = stack.pop_all()
         return self
@@ -89,16 +98,17 @@ class PrivateSwarm:
         tasks: list[dict[str, Any]] = RawEngine(self.manager.host).get("/tasks")
         return [task for task in tasks if service in {"", task["ServiceID"]}]
 
-    def _node_setup(self, number: int, hub: int) -> EngineSetup:
+    def _node(self, number: int, hub: int) -> PrivateEngine:
         # Images are loaded, and no registry is there to be asked.
         own = {"NODE": _name(number), "ADDRESS": _address(number), "HUB": str(hub)}
         offline = {"DOCKER_SERVICE_PREFER_OFFLINE_IMAGE": "1"}
-        return replace(
+        setup = replace(
             self._setup,
             enter=self._setup.enter + _ENTER,
             environment={**self._setup.environment, **own, **offline},
             descriptors=[hub],
         )
+        return PrivateEngine(setup=setup, config=self._config)
 
     def _join_all(self) -> None:
         first, *others = self.raw()

@@ -9,8 +9,10 @@ images/        pull images, build setup steps into cache images
 init/          the static program that runs as process 1 in containers, and its installation on a daemon
 networks/      the isolated bridge, prepared network namespaces
 sandbox/       containers for more than one command
+swarm/         SwarmRunner: the same runs on the nodes of a Docker Swarm
 warm/          started containers, each waiting for one run
 detached/      runs that outlive their process, state files, orphans
+admission.py   the runs of a runner's block, and how many at once
 pool.py        a pool of single-use items, for networks/ and warm/
 resources.py   create and remove on the daemon
 telemetry.py   log records, spans, counters
@@ -56,6 +58,9 @@ from .sandbox.box import Sandbox as Sandbox
 from .sandbox.expose import ExposedPort as ExposedPort
 from .sandbox.pool import SandboxPool as SandboxPool
 from .sandbox.process import SandboxProcess as SandboxProcess
+from .swarm.options import SwarmOptions as SwarmOptions
+from .swarm.pool import SwarmPool as SwarmPool
+from .swarm.runner import SwarmRunner as SwarmRunner
 from .sync import map_sync as map_sync
 from .sync import run_sync as run_sync
 from .warm.pool import WarmPool as WarmPool

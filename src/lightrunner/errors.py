@@ -31,6 +31,8 @@ class LightRunnerErrorCode(enum.StrEnum):
     """The host folder could not be copied into the container."""
     RUN_FAILED = "RUN_FAILED"
     """The daemon failed while the container ran: its exit code or output is lost."""
+    NODE_LOST = "NODE_LOST"
+    """The node of a swarm that a run was on is gone. The run may go on there, and may have had its effects."""
     EXTRACT_FAILED = "EXTRACT_FAILED"
     """The daemon failed while files were copied out. (A bad entry is a result with the status ``error``.)"""
     FILE_FAILED = "FILE_FAILED"

@@ -40,8 +40,10 @@ async def shielded_create(operation: str, create: Callable[[], Awaitable[T]]) ->
     return responses[0]
 
 
-async def remove_run(engine: EngineClient, run_id: str) -> bool:
+async def remove_run(engine: EngineClient, run_id: str, *, container: str = "") -> bool:
     """Remove a run's container and volume by name, in whatever state they are.
+
+    `container` is its id where a swarm has chosen its name.
 
     Shielded from cancellation for at most `CLEANUP_TIMEOUT`, or `RECONNECT_TIMEOUT` if the daemon is gone; longer only
     while removals of other runs succeed: 500 runs that were cancelled at once took 40 s.
@@ -55,7 +57,9 @@ async def remove_run(engine: EngineClient, run_id: str) -> bool:
         begin = trio.current_time()
         with trio.CancelScope(shield=True, deadline=begin + CLEANUP_TIMEOUT) as scope:
             # The container first, since it uses the volume. Its anonymous volumes (an image's VOLUME) go with it.
-            removed = await _until_gone(lambda: engine.container_delete(name, force=True, volumes=True), failures)
+            removed = await _until_gone(
+                lambda: engine.container_delete(container or name, force=True, volumes=True), failures
+            )
             if removed and await _until_gone(lambda: engine.volume_delete(name), failures):
                 _last_removal.set(trio.current_time())
                 return True

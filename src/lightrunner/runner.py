@@ -7,12 +7,13 @@ from typing import Self
 
 import trio
 
+from .admission import Admission
 from .detached.attach import attach
 from .detached.detach import detach
 from .detached.reap import reap, reap_age, reap_volumes, reconcile_states
 from .detached.state import RunState, list_states
 from .engine import EngineClient, EngineError
-from .errors import LightRunnerError, LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
+from .errors import LightRunnerErrorCode, invalid_request, mapped_errors, warn_of_dropped_env
 from .images.cache import cleanup_cache, list_cache
 from .images.steps import ensure_run_image
 from .init.volume import InitVolume
@@ -31,7 +32,7 @@ from .results import (
     ReapResult,
     RunResult,
 )
-from .rules.limits import CLOSE_TIMEOUT, DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
+from .rules.limits import DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
 from .rules.names import check_network
 from .rules.sizes import parse_age, parse_count
 from .runs.mapping import DEFAULT_IN_FLIGHT, MapResults, Requests, check_map, open_map
@@ -65,30 +66,18 @@ class DockerRunner:
         with invalid_request():
             self._sandbox = check_options(self.options)
             self._engine = EngineClient(self.options.host, tls=self.options.tls, connect=self.options.connect)
-        limit = self.options.max_concurrent
-        self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
         self._networks = Networks(self._engine)
         self._init_volume = InitVolume(self._engine)
-        self._open = False
-        self._active: set[trio.CancelScope] = set()
-        self._idle = trio.lowlevel.ParkingLot()
+        self._admission = Admission(self.options.max_concurrent)
 
     async def __aenter__(self) -> Self:
-        self._open = True
+        self._admission.open()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._open = False
         try:
-            if kind is not None:
-                self._abort()
-            while self._active:
-                await self._idle.park()
+            await self._admission.close(abort=kind is not None)
         finally:
-            self._abort()
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
-                while self._active:
-                    await self._idle.park()
             await self._engine.aclose()
 
     async def is_available(self) -> bool:
@@ -147,7 +136,7 @@ class DockerRunner:
             on_progress=on_progress,
             init_volume=self._init_volume,
         )
-        async with self._admitted():
+        async with self._admission.admitted():
             return await run_in_child(lifecycle.run, task_status)
 
     async def detach(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
@@ -169,7 +158,7 @@ class DockerRunner:
         preparation = Preparation(
             self._engine, self._networks, plan, self._sandbox, on_progress=on_progress, detached=True
         )
-        async with self._under_way():
+        async with self._admission.under_way():
             with observed_run("detach", preparation.id) as observation:
                 run_id = await run_in_child(detach, preparation, plan, self._sandbox)
                 observation.detached()
@@ -203,7 +192,7 @@ class DockerRunner:
                 STATE_FAILED: the result cannot be written; the run can be attached to again.
         """
         self._check_open()
-        async with self._under_way():
+        async with self._admission.under_way():
             attached = partial(attach, self._engine, run_id, Listeners(on_log, on_output), task_status=task_status)
             with observed_run("attach", run_id) as observation:
                 result = await run_in_child(attached)
@@ -270,8 +259,8 @@ class DockerRunner:
         with invalid_request():
             plan = self._check(template)
             pool_size = check_pool_size(size, max_size, idle_time)
-        pool = WarmPool(self._engine, self._networks, plan, self._sandbox, pool_size, admit=self._admitted)
-        async with self._under_way(), pool.open():
+        pool = WarmPool(self._engine, self._networks, plan, self._sandbox, pool_size, admit=self._admission.admitted)
+        async with self._admission.under_way(), pool.open():
             yield pool
 
     @asynccontextmanager
@@ -305,7 +294,8 @@ class DockerRunner:
         launcher = Launcher(
             self._engine, self._networks, self._init_volume, plan, self._sandbox, on_progress=on_progress
         )
-        async with self._admitted(), open_sandbox(launcher.launch, discard, timeout=plan.timeout, expose=ports) as box:
+        opened = open_sandbox(launcher.launch, discard, timeout=plan.timeout, expose=ports)
+        async with self._admission.admitted(), opened as box:
             yield box
 
     @asynccontextmanager
@@ -335,8 +325,8 @@ class DockerRunner:
             pool_size = check_pool_size(size, max_size, idle_time)
         warn_of_dropped_env(plan.dropped_env)
         launcher = Launcher(self._engine, self._networks, self._init_volume, plan, self._sandbox)
-        pool = SandboxPool(launcher, pool_size, admit=self._admitted)
-        async with self._under_way(), pool.open():
+        pool = SandboxPool(launcher, pool_size, admit=self._admission.admitted)
+        async with self._admission.under_way(), pool.open():
             yield pool
 
     @asynccontextmanager
@@ -389,7 +379,7 @@ class DockerRunner:
             count = parse_count("size", size)
             name = None if network is None else check_network("network", network)
             prepared = self._networks.prepared(name, count)
-        async with self._under_way(), prepared:
+        async with self._admission.under_way(), prepared:
             yield
 
     async def prepare(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
@@ -430,46 +420,11 @@ class DockerRunner:
             seconds = parse_age("max_age", max_age)
         return await cleanup_cache(self._engine, seconds)
 
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncGenerator[None]:
-        async with self._under_way(), self._slot():
-            yield
-
-    @asynccontextmanager
-    async def _under_way(self) -> AsyncGenerator[None]:
-        """Register a call. The end of the runner's block waits for it, or aborts it."""
-        with trio.CancelScope() as scope:
-            self._active.add(scope)
-            try:
-                yield
-            finally:
-                self._active.remove(scope)
-                self._idle.unpark_all()
-        if scope.cancelled_caught:
-            raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run ended")
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncGenerator[None]:
-        """Hold one of the `max_concurrent` slots. The run is the borrower, since one task may hold several."""
-        if self._limiter is None:
-            yield
-            return
-        borrower = object()
-        await self._limiter.acquire_on_behalf_of(borrower)
-        try:
-            yield
-        finally:
-            self._limiter.release_on_behalf_of(borrower)
-
     def _check(self, request: RunRequest) -> RunPlan:
         plan = check_request(request)
         check_mounts(plan, self._sandbox)
         return plan
 
     def _check_open(self) -> None:
-        if not self._open:
+        if not self._admission.is_open:
             raise RuntimeError("use a DockerRunner inside its block: async with DockerRunner(...) as runner")
-
-    def _abort(self) -> None:
-        for scope in self._active:
-            scope.cancel()

@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "asyncio": {"runner", "warm", "sandbox", "detached", "runs"},
     "runner": {"warm", "sandbox", "detached", "runs", "images", "init", "networks"},
     "doctor": {"detached", "networks"},
+    "swarm": {"warm", "runs", "files"},
     "warm": {"runs", "networks", "files", "images"},
     "sandbox": {"runs", "networks", "files", "images", "init"},
     "detached": {"runs", "files"},
@@ -50,6 +51,7 @@ TOP = {"runner", "sync"}
 """Modules on top of the packages."""
 
 SHARED = {
+    "admission",
     "errors",
     "keywords",
     "nurseries",

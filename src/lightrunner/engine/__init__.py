@@ -22,6 +22,7 @@ streams.py     a container's output and stdin
 calls.py       make a call: API version, status, progress
 containers.py  the operations on containers, one short method each
 images.py      the operations on images
+swarm.py       the operations on swarms, nodes, services and tasks
 client.py      EngineClient: all of these, and system, volumes and networks
 """
 

@@ -16,6 +16,7 @@ from .contexts import current_context
 from .endpoint import Endpoint, TlsFiles, find_endpoint
 from .errors import EngineEndpointError
 from .images import Images
+from .swarm import Swarms
 from .tls import tls_context
 
 _PRUNE_ALL_VERSION: Final = (1, 42)
@@ -23,7 +24,7 @@ _PRUNE_ALL_VERSION: Final = (1, 42)
 filter."""
 
 
-class EngineClient(Containers, Images):
+class EngineClient(Containers, Images, Swarms):
     """A client of one Docker daemon. Use as ``async with``.
 
     Args:
@@ -178,6 +179,11 @@ class EngineClient(Containers, Images):
             EngineNotFound: there is no such network.
         """
         await self._calls.call("network_delete", "DELETE", f"/networks/{quote(network, safe='')}")
+
+    async def network_disconnect(self, network: str, body: wire.NetworkDisconnectRequest) -> None:
+        """Take a container off a network, also while it runs."""
+        path = f"/networks/{quote(network, safe='')}/disconnect"
+        await self._calls.call("network_disconnect", "POST", path, json=body)
 
     async def network_prune(self, *, filters: Filters | None = None) -> wire.NetworkPruneResponse:
         """Remove the networks that no container uses."""

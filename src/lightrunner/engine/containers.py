@@ -169,6 +169,11 @@ class Containers:
         path = f"/containers/{quote(container, safe='')}/resize"
         await self._calls.call("container_resize", "POST", path, query={"h": height, "w": width})
 
+    async def container_update(self, container: str, body: wire.ContainerUpdateRequest) -> None:
+        """Change the limits of a container, also while it runs."""
+        path = f"/containers/{quote(container, safe='')}/update"
+        await self._calls.call("container_update", "POST", path, json=body)
+
     async def container_kill(self, container: str, *, signal: str = "SIGKILL") -> None:
         """Send a signal to a container's main process. SIGKILL reaches a paused container as well.
 

@@ -6,6 +6,7 @@ in a cold start. (A shell reads a pipe byte by byte, so it leaves the run's inpu
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _SCRIPT = "_light_runner_script"
 _NEWLINE, _ENV = '"$1"', '"$2"'
@@ -37,7 +38,52 @@ def gate_script(nonce: str) -> str:
     return f'set -- "\n" "$(command -v env)"; echo {nonce}; IFS= TMOUT= read -r {_SCRIPT} && eval "${_SCRIPT}"; exit 0'
 
 
-def dispatch_script(command: Sequence[str], env: Sequence[str], image_env: Sequence[str], *, has_input: bool) -> bytes:
+def claimable_gate_script() -> str:
+    """Return the script of a container that waits for whoever claims it. It evaluates each line that it reads.
+
+    It prints nothing by itself: nobody listens yet, and its output is not kept.
+    """
+    return f'set -- "\n" "$(command -v env)"; while IFS= TMOUT= read -r {_SCRIPT}; do eval "${_SCRIPT}"; done; exit 0'
+
+
+def claim_script(nonce: str) -> bytes:
+    """Return the line that claims a container. The gate answers with a `ClaimReply`."""
+    tools = " && ".join(f"command -v {tool} >/dev/null" for tool in ("head", "mkfifo", "rm"))
+    status = "while read -r k v; do case $k in NoNewPrivs:) n=$v;; esac; done </proc/self/status"
+    # In a subshell, so that no variable stays.
+    return f"(n=; {status}; t=no; {tools} && t=yes; echo {nonce} no-new-privileges=$n input=$t) 2>/dev/null\n".encode()
+
+
+class ClaimReply(NamedTuple):
+    """What a claimed container says of itself, before it has run anything of a request.
+
+    Attributes:
+        no_new_privileges: the kernel's own word: the process cannot gain privileges; None if it does not tell.
+        takes_input: the image has the programs that `dispatch_script` needs for `input_bytes`.
+    """
+
+    no_new_privileges: bool | None
+    takes_input: bool
+
+
+def parse_claim_reply(nonce: str, text: bytes) -> ClaimReply | None:
+    """Parse the answer to a claim; None if it is not the answer to this one."""
+    match text.decode("ascii", "replace").split(" "):
+        case [said, privileges, takes_input] if said == nonce:
+            value = privileges.removeprefix("no-new-privileges=")
+            return ClaimReply({"0": False, "1": True}.get(value), takes_input == "input=yes\n")
+        case _:
+            return None
+
+
+def dispatch_script(
+    command: Sequence[str],
+    env: Sequence[str],
+    image_env: Sequence[str],
+    *,
+    has_input: bool,
+    input_bytes: int | None = None,
+) -> bytes:
     """Return the line that opens the gate and starts the run's command.
 
     Args:
@@ -46,6 +92,8 @@ def dispatch_script(command: Sequence[str], env: Sequence[str], image_env: Seque
         image_env: ``NAME=value`` entries of the image, which the gate runs with. Those that the shell has changed are
             restored.
         has_input: whether input follows the line. Without input, stdin is /dev/null, as in a cold start.
+        input_bytes: the number of bytes of input that follow the line, where the end of stdin cannot tell: the
+            command's stdin is then a pipe that ends after so many.
     """
     # The shell exports what it can: running env(1) in between takes as long as everything else. env(1) sets the rest.
     carried = [entry for entry in image_env if _is_shells_own(_name(entry))]
@@ -54,7 +102,8 @@ def dispatch_script(command: Sequence[str], env: Sequence[str], image_env: Seque
         # bash would warn about a locale that does not exist.
         by_env = _is_shells_own(_name(entry)) or _name(entry).startswith("LC_")
         (carried if by_env else exported).append(entry)
-    steps = [f"unset {_SCRIPT} {' '.join(_EXPORTED)}"]
+    steps = [] if input_bytes is None else [_counted_input(input_bytes)]
+    steps += [f"unset {_SCRIPT} {' '.join(_EXPORTED)}"]
     for entry in exported:
         name, _, value = entry.partition("=")
         steps.append(f"export {name}={quote(value)}")
@@ -65,6 +114,18 @@ def dispatch_script(command: Sequence[str], env: Sequence[str], image_env: Seque
     words += map(quote, command)
     steps.append(f"exec {' '.join(words)}{'' if has_input else ' </dev/null'}")
     return f"{'; '.join(steps)}\n".encode()
+
+
+def _counted_input(size: int) -> str:
+    """Make stdin a pipe that ends after `size` bytes, and leave the shell the process that execs.
+
+    /dev/shm is writable for every user, also where the root is read-only. The subshell ends at once, so that head(1)
+    is no child of the command. Its stdin is named, since a shell without job control takes /dev/null for a background
+    command's.
+    """
+    pipe = '"/dev/shm/.light-runner"'
+    feed = f"(head -c {size} <&3 3<&- >{pipe} &)"
+    return f"mkfifo {pipe}; exec 3<&0; {feed}; exec <{pipe} 3<&-; rm {pipe}"
 
 
 def quote(text: str) -> str:

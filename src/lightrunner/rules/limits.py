@@ -36,6 +36,12 @@ LABEL_TARGETS = "light-runner.extract-targets"
 """On a container with extracts: the host folders that they are staged in, as a JSON list. The reaper removes what a
 killed process has staged there."""
 
+LABEL_CLAIM = "light-runner.claim"
+"""On the volume that marks a swarm's container as claimed: the claim's nonce."""
+
+LABEL_CONTAINER = "light-runner.container"
+"""On the same volume: the container's id."""
+
 ISOLATED_NETWORK = "light-runner-isolated"
 """The name of the default network: a bridge without inter-container traffic. It stays on the daemon between runs."""
 
@@ -176,6 +182,18 @@ create."""
 
 CLEANUP_TIMEOUT = 30.0
 """For removing a run's container and volume. The removal is shielded, so it must end by itself."""
+
+LEADER_TIMEOUT = 20.0
+"""For the managers of a swarm to elect a leader. Raft's election takes 1 to 2 s, more where the machines are busy."""
+
+CLAIM_TIMEOUT = 10.0
+"""For a swarm's container to answer a claim."""
+
+PLACEMENT_TIMEOUT = 5.0
+"""For Swarm to find a node with room, before "no suitable node" is an error."""
+
+NODE_WATCH_PAUSE = 5.0
+"""Between two looks at the state of a run's node. Swarm takes 5 to 20 s itself to notice that a node is gone."""
 
 RECONNECT_TIMEOUT = 10.0
 """For a daemon that is down when a run is to be removed. A restart takes 2 to 5 s."""

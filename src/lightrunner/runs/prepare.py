@@ -1,7 +1,6 @@
 """Prepare a run's container, and remove it: image, network, container with its volume, seed, start."""
 
 import os
-import uuid
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -21,13 +20,13 @@ from lightrunner.networks.pause_containers import PauseContainer
 from lightrunner.nurseries import open_bare_nursery, protected
 from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.resources import remove_run, shielded_create
-from lightrunner.results import ProgressCallback, Timings
+from lightrunner.results import ProgressCallback
 from lightrunner.rules.limits import NAME_PREFIX
-from lightrunner.telemetry import container_started, observed_phase
+from lightrunner.telemetry import container_started
 
 from .container import container_spec
 from .demands import check_daemon
-from .measure import Measured
+from .phases import Phases
 
 T = TypeVar("T")
 
@@ -43,7 +42,7 @@ class _NetworkGoneError(Exception):
     """The isolated network was removed before the start, or the run's pause container has died."""
 
 
-class Preparation:
+class Preparation(Phases):
     """Prepares one container for a checked request.
 
     Attributes:
@@ -63,15 +62,13 @@ class Preparation:
         detached: bool = False,
         adapt: Callable[[ContainerCreateRequest], ContainerCreateRequest] | None = None,
     ) -> None:
-        self.id = str(uuid.uuid4())
-        self.timings = Timings()
+        super().__init__()
         self._engine = engine
         self._networks = networks
         self._plan = plan
         self._sandbox = sandbox
         self._on_progress = on_progress
         self._detached = detached
-        self.measured: Measured | None = None
         self._adapt = adapt
         self._first_allocation: Allocation | None = None
         self._allocation: Allocation | None = None
@@ -145,16 +142,6 @@ class Preparation:
             self._networks.release(self._plan.network, self._allocation)
             self._allocation = None
         return not self._may_exist
-
-    @contextmanager
-    def phase(self, name: str) -> Generator[None]:
-        """Add the duration of the block to the field `name` of `timings`."""
-        begin = trio.current_time()
-        try:
-            with observed_phase(name):
-                yield
-        finally:
-            setattr(self.timings, name, getattr(self.timings, name) + trio.current_time() - begin)
 
     @contextmanager
     def _renewable_network(self) -> Generator[None]:

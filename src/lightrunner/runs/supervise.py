@@ -23,6 +23,7 @@ from .handle import Execution, no_exit_error
 from .kills import explained
 from .measure import usage_of
 from .output import Listeners, Output
+from .phases import Phases
 from .prepare import Preparation
 
 
@@ -61,27 +62,41 @@ class Supervisor:
     def __init__(
         self,
         engine: EngineClient,
-        preparation: Preparation,
+        phases: Phases,
         container: StartedContainer,
         plan: RunPlan,
         sandbox: Sandbox,
         *,
         listeners: Listeners,
         stdin: Sequence[bytes] = (),
+        closes_stdin: bool = True,
     ) -> None:
-        self.execution = Execution(engine, preparation.id, container.id, tty=plan.tty_size is not None)
+        """Supervise a container that has started.
+
+        Args:
+            engine: the daemon.
+            phases: the run's id and its clock.
+            container: the container.
+            plan: the run.
+            sandbox: its limits.
+            listeners: the callbacks.
+            stdin: what is written to the container.
+            closes_stdin: whether the end of stdin follows. Without StdinOnce that would be the end of the output too.
+        """
+        self.execution = Execution(engine, phases.id, container.id, tty=plan.tty_size is not None)
         self._engine = engine
-        self._preparation = preparation
+        self._phases = phases
         self._container = container
         self._plan = plan
         self._sandbox = sandbox
         self._listeners = listeners
         self._stdin = stdin
+        self._closes_stdin = closes_stdin and plan.tty_size is None
         self._killed_for: Outcome | None = None
 
     async def result(self) -> RunResult:
         """Supervise until the exit, then extract the files. Return the result."""
-        measured = self._preparation.measured
+        measured = self._phases.measured
         output = Output(
             self._listeners,
             capture=self._plan.capture_output,
@@ -90,14 +105,14 @@ class Supervisor:
             on_over_limit=partial(self.execution.request_kill, Outcome.OUTPUT_LIMIT),
             nonce=measured.nonce if measured is not None else None,
         )
-        with self._preparation.phase("run"):
+        with self._phases.phase("run"):
             if self._plan.tty_size is not None:
                 await self.execution.resize(*self._plan.tty_size)
             state, duration = await self._supervise(output)
             evidence = await self._evidence(state, output)
         extracted: list[ExtractResult] = []
         if is_success(evidence):
-            with self._preparation.phase("extract"):
+            with self._phases.phase("extract"):
                 await self._extract(extracted)
         evidence = evidence._replace(asked_for=self.execution.seal())
         verdict = judge(evidence)
@@ -120,7 +135,7 @@ class Supervisor:
             stdout_truncated=bool(captured and captured.is_truncated("stdout")),
             stderr_truncated=bool(captured and captured.is_truncated("stderr")),
             output_truncated=bool(captured and captured.chunks_are_truncated),
-            timings=self._preparation.timings,
+            timings=self._phases.timings,
         )
 
     async def _evidence(self, state: ContainerState, output: Output) -> Evidence:
@@ -234,7 +249,7 @@ class Supervisor:
         try:
             for part in self._stdin:
                 await attached.send_all(part)
-            if self._plan.tty_size is None:
+            if self._closes_stdin:
                 attached.send_eof()
         except EngineUnreachable:
             # The container has closed its stdin or exited. If the daemon is gone, the reader and the wait raise.
@@ -247,7 +262,7 @@ class Supervisor:
                     self._engine,
                     self._container.id,
                     plan,
-                    run_id=self._preparation.id,
+                    run_id=self._phases.id,
                     max_bytes=self._sandbox.max_extract_bytes,
                 )
                 extracted.append(done)  # One by one: a cancellation keeps what was extracted.

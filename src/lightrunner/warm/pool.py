@@ -117,7 +117,7 @@ class WarmPool:
         """
         with invalid_request():
             plan = check_request(request)
-            self._check_template(plan, request)
+            check_template(plan, request, self._template)
         await check_source(plan.source)
         warn_of_dropped_env(plan.dropped_env)
         async with self._admit():
@@ -146,7 +146,7 @@ class WarmPool:
             async with warm.streams.pop_all():
                 warm.preparation.timings = Timings()  # The preparation's times do not belong to the run.
                 opening = dispatch_script(
-                    _command(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
+                    command_of(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
                 )
                 if plan.source is not None:
                     await self._seed(warm, plan, plan.source)
@@ -188,25 +188,6 @@ class WarmPool:
                 workdir=plan.workdir,
                 user="",
             )
-
-    def _check_template(self, plan: RunPlan, request: RunRequest) -> None:
-        if plan.tty_size is not None:
-            raise RuleViolation("tty", request.tty, "a warm container has no terminal")
-        template = self._template
-        for field, given, expected in (
-            ("image", plan.image, template.image),
-            ("run", plan.steps, template.steps),
-            ("network", plan.network, template.network),
-            ("workdir", plan.workdir, template.workdir),
-            ("platform", plan.platform, template.platform),
-            ("pull", plan.pull, template.pull),
-            ("user", plan.user, template.user),
-            ("hostname", plan.hostname, template.hostname),
-            ("extra_hosts", plan.extra_hosts, template.extra_hosts),
-            ("labels", plan.labels, template.labels),
-        ):
-            if given != expected:
-                raise RuleViolation(field, getattr(request, field), "differs from the warm pool's template")
 
     async def _make(self) -> WarmContainer:
         nonce = secrets.token_hex(16)
@@ -308,7 +289,12 @@ def _is_waiting(warm: WarmContainer) -> bool:
     return not any(stream.is_readable() for stream in warm.watched)
 
 
-def _command(plan: RunPlan, config: ContainerConfig) -> list[str]:
+def command_of(plan: RunPlan, config: ContainerConfig) -> list[str]:
+    """Return the program and its arguments: the request's, or those of the image.
+
+    Raises:
+        LightRunnerError: CONTAINER_START_FAILED: there are none.
+    """
     if plan.entrypoint is not None:
         return ["sh", "-c", plan.entrypoint]
     command = [*(config.entrypoint or []), *(config.cmd or [])]
@@ -317,3 +303,27 @@ def _command(plan: RunPlan, config: ContainerConfig) -> list[str]:
             LightRunnerErrorCode.CONTAINER_START_FAILED, "the image has no command; give the request an entrypoint"
         )
     return command
+
+
+def check_template(plan: RunPlan, request: RunRequest, template: RunPlan) -> None:
+    """Check that a request needs such a container as the template makes.
+
+    Raises:
+        RuleViolation: it does not.
+    """
+    if plan.tty_size is not None:
+        raise RuleViolation("tty", request.tty, "a warm container has no terminal")
+    for field, given, expected in (
+        ("image", plan.image, template.image),
+        ("run", plan.steps, template.steps),
+        ("network", plan.network, template.network),
+        ("workdir", plan.workdir, template.workdir),
+        ("platform", plan.platform, template.platform),
+        ("pull", plan.pull, template.pull),
+        ("user", plan.user, template.user),
+        ("hostname", plan.hostname, template.hostname),
+        ("extra_hosts", plan.extra_hosts, template.extra_hosts),
+        ("labels", plan.labels, template.labels),
+    ):
+        if given != expected:
+            raise RuleViolation(field, getattr(request, field), "differs from the warm pool's template")

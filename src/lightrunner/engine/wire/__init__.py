@@ -6,6 +6,7 @@ base.py        the base of the structs, `encode`, `decode`
 system.py      versions, /info
 containers.py  containers: create, inspect, list, wait, the stat of a path
 images.py volumes.py networks.py
+swarm.py       swarms, nodes, services, tasks
 """
 
 from .base import Wire as Wire
@@ -25,15 +26,19 @@ from .containers import ContainerInspectResponse as ContainerInspectResponse
 from .containers import ContainerState as ContainerState
 from .containers import ContainerStatsResponse as ContainerStatsResponse
 from .containers import ContainerSummary as ContainerSummary
+from .containers import ContainerUpdateRequest as ContainerUpdateRequest
 from .containers import ContainerWaitResponse as ContainerWaitResponse
 from .containers import CpuStats as CpuStats
 from .containers import CpuUsage as CpuUsage
 from .containers import DeviceRequest as DeviceRequest
 from .containers import Healthcheck as Healthcheck
 from .containers import HostConfig as HostConfig
+from .containers import InspectedHostConfig as InspectedHostConfig
 from .containers import LogConfig as LogConfig
 from .containers import Mount as Mount
+from .containers import NetworkSettings as NetworkSettings
 from .containers import PathStat as PathStat
+from .containers import TmpfsOptions as TmpfsOptions
 from .containers import Ulimit as Ulimit
 from .containers import VolumeOptions as VolumeOptions
 from .containers import WaitError as WaitError
@@ -51,10 +56,54 @@ from .networks import NETWORK as NETWORK
 from .networks import NETWORK_CREATE as NETWORK_CREATE
 from .networks import NETWORK_LIST as NETWORK_LIST
 from .networks import NETWORK_PRUNE as NETWORK_PRUNE
+from .networks import ConfigReference as ConfigReference
 from .networks import Network as Network
 from .networks import NetworkCreateRequest as NetworkCreateRequest
 from .networks import NetworkCreateResponse as NetworkCreateResponse
+from .networks import NetworkDisconnectRequest as NetworkDisconnectRequest
 from .networks import NetworkPruneResponse as NetworkPruneResponse
+from .swarm import NANOSECONDS as NANOSECONDS
+from .swarm import NODE as NODE
+from .swarm import NODE_LIST as NODE_LIST
+from .swarm import SERVICE as SERVICE
+from .swarm import SERVICE_CREATE as SERVICE_CREATE
+from .swarm import SERVICE_LIST as SERVICE_LIST
+from .swarm import SERVICE_UPDATE as SERVICE_UPDATE
+from .swarm import SWARM as SWARM
+from .swarm import SWARM_INIT as SWARM_INIT
+from .swarm import TASK as TASK
+from .swarm import TASK_LIST as TASK_LIST
+from .swarm import ContainerSpec as ContainerSpec
+from .swarm import ContainerStatus as ContainerStatus
+from .swarm import EndpointSpec as EndpointSpec
+from .swarm import JoinTokens as JoinTokens
+from .swarm import LogDriver as LogDriver
+from .swarm import ManagerStatus as ManagerStatus
+from .swarm import NetworkAttachment as NetworkAttachment
+from .swarm import Node as Node
+from .swarm import NodeDescription as NodeDescription
+from .swarm import NodeSpec as NodeSpec
+from .swarm import NodeStatus as NodeStatus
+from .swarm import Placement as Placement
+from .swarm import Privileges as Privileges
+from .swarm import ReplicatedJob as ReplicatedJob
+from .swarm import ReplicatedService as ReplicatedService
+from .swarm import ResourceLimits as ResourceLimits
+from .swarm import ResourceReservations as ResourceReservations
+from .swarm import Resources as Resources
+from .swarm import RestartPolicy as RestartPolicy
+from .swarm import Service as Service
+from .swarm import ServiceCreateResponse as ServiceCreateResponse
+from .swarm import ServiceMode as ServiceMode
+from .swarm import ServiceSpec as ServiceSpec
+from .swarm import ServiceUpdateResponse as ServiceUpdateResponse
+from .swarm import Swarm as Swarm
+from .swarm import SwarmInitRequest as SwarmInitRequest
+from .swarm import SwarmJoinRequest as SwarmJoinRequest
+from .swarm import Task as Task
+from .swarm import TaskSpec as TaskSpec
+from .swarm import TaskStatus as TaskStatus
+from .swarm import Version as Version
 from .system import EVENT as EVENT
 from .system import SYSTEM_INFO as SYSTEM_INFO
 from .system import SYSTEM_VERSION as SYSTEM_VERSION

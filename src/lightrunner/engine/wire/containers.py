@@ -19,6 +19,12 @@ class VolumeOptions(Wire):
     no_copy: bool = False
 
 
+class TmpfsOptions(Wire):
+    """Options of a folder in memory."""
+
+    size_bytes: int = 0
+
+
 class Mount(Wire):
     """An entry of HostConfig.Mounts. (In a bind string, the path ``/app:ro`` would be a path and an option.)"""
 
@@ -27,6 +33,7 @@ class Mount(Wire):
     source: str = ""
     read_only: bool = False
     volume_options: VolumeOptions | UnsetType = UNSET
+    tmpfs_options: TmpfsOptions | UnsetType = UNSET
 
 
 class DeviceRequest(Wire):
@@ -105,6 +112,13 @@ class ContainerCreateRequest(Wire):
     host_config: HostConfig = field(default_factory=HostConfig)
 
 
+class ContainerUpdateRequest(Wire):
+    """Body of POST /containers/{id}/update."""
+
+    memory: int = 0
+    memory_swap: int = 0
+
+
 class ContainerCreateResponse(Wire):
     """Response of POST /containers/create."""
 
@@ -141,6 +155,24 @@ class ContainerConfig(Wire):
     volumes: dict[str, Any] | None = None
 
 
+class InspectedHostConfig(Wire):
+    """What of a container's HostConfig is the daemon's last word, in an inspect."""
+
+    memory: int = 0
+    memory_swap: int = 0
+    nano_cpus: int = 0
+    pids_limit: int | None = None
+    cap_drop: list[str] | None = None
+    readonly_rootfs: bool = False
+    runtime: str = ""
+
+
+class NetworkSettings(Wire):
+    """A container's networks, by name."""
+
+    networks: dict[str, Any] | None = None
+
+
 class ContainerInspectResponse(Wire):
     """GET /containers/{id}/json."""
 
@@ -150,6 +182,8 @@ class ContainerInspectResponse(Wire):
     image: str = ""
     state: ContainerState = field(default_factory=ContainerState)
     config: ContainerConfig = field(default_factory=ContainerConfig)
+    host_config: InspectedHostConfig = field(default_factory=InspectedHostConfig)
+    network_settings: NetworkSettings = field(default_factory=NetworkSettings)
 
 
 class ContainerSummary(Wire):

@@ -3,8 +3,15 @@
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from .base import Wire
+
+
+class ConfigReference(Wire):
+    """The config-only network, on each node, that has a swarm's network's options there."""
+
+    network: str
 
 
 class NetworkCreateRequest(Wire):
@@ -16,6 +23,16 @@ class NetworkCreateRequest(Wire):
     internal: bool = False
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
+    scope: str = ""
+    config_only: bool = False
+    config_from: ConfigReference | UnsetType = UNSET
+
+
+class NetworkDisconnectRequest(Wire):
+    """Body of POST /networks/{id}/disconnect."""
+
+    container: str
+    force: bool = False
 
 
 class NetworkCreateResponse(Wire):
@@ -36,6 +53,7 @@ class Network(Wire):
     options: dict[str, str] | None = None
     labels: dict[str, str] | None = None
     containers: dict[str, Any] | None = None
+    config_from: ConfigReference | None = None
 
 
 class NetworkPruneResponse(Wire):

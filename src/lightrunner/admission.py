@@ -1,0 +1,80 @@
+"""Admit the calls of a runner's block: count them, bound how many run at once, and end them with the block."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+
+from .errors import LightRunnerError, LightRunnerErrorCode
+from .rules.limits import CLOSE_TIMEOUT
+
+
+class Admission:
+    """The calls that are under way in a runner's block.
+
+    Args:
+        limit: how many runs at once: a number, or a limiter to share; None: no limit.
+
+    Attributes:
+        is_open: the block has begun, and not ended.
+    """
+
+    def __init__(self, limit: int | trio.CapacityLimiter | None) -> None:
+        self.is_open = False
+        self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
+        self._active: set[trio.CancelScope] = set()
+        self._idle = trio.lowlevel.ParkingLot()
+
+    def open(self) -> None:
+        """Begin the block."""
+        self.is_open = True
+
+    async def close(self, *, abort: bool) -> None:
+        """End the block: wait for the calls under way; with `abort`, or if cancelled, abort them first."""
+        self.is_open = False
+        try:
+            if abort:
+                self._abort()
+            while self._active:
+                await self._idle.park()
+        finally:
+            self._abort()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
+                while self._active:
+                    await self._idle.park()
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncGenerator[None]:
+        """Register a run, and hold one of the slots."""
+        async with self.under_way(), self._slot():
+            yield
+
+    @asynccontextmanager
+    async def under_way(self) -> AsyncGenerator[None]:
+        """Register a call. The end of the runner's block waits for it, or aborts it."""
+        with trio.CancelScope() as scope:
+            self._active.add(scope)
+            try:
+                yield
+            finally:
+                self._active.remove(scope)
+                self._idle.unpark_all()
+        if scope.cancelled_caught:
+            raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run ended")
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncGenerator[None]:
+        """Hold one of the slots. The run is the borrower, since one task may hold several."""
+        if self._limiter is None:
+            yield
+            return
+        borrower = object()
+        await self._limiter.acquire_on_behalf_of(borrower)
+        try:
+            yield
+        finally:
+            self._limiter.release_on_behalf_of(borrower)
+
+    def _abort(self) -> None:
+        for scope in self._active:
+            scope.cancel()

@@ -1,0 +1,116 @@
+"""A warm pool on a swarm: a service's containers, claimed ahead, each for one run."""
+
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import trio
+
+from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, invalid_request, warn_of_dropped_env
+from lightrunner.files.seed import check_source
+from lightrunner.nurseries import run_in_child
+from lightrunner.plan import RunPlan, Sandbox
+from lightrunner.pool import PoolSize, SingleUsePool
+from lightrunner.requests import RunRequest
+from lightrunner.results import LogCallback, OutputCallback, RunResult, Timings
+from lightrunner.rules.limits import CLEANUP_TIMEOUT, WARM_REFILL_DELAY
+from lightrunner.runs.output import Listeners
+from lightrunner.runs.run import StartedStatus
+from lightrunner.warm.pool import check_template
+
+from .claims import Claim, Claims
+from .nodes import Nodes
+from .options import check_swarm_request
+from .run import run_claimed
+
+
+class SwarmPool:
+    """Runs requests in containers that have already started on a swarm's nodes. `SwarmRunner.warm` creates it.
+
+    Each container is used once; Swarm then replaces it, on the node that suits it. What its program sees is as in
+    `WarmPool`.
+
+    Attributes:
+        service_id: the swarm's id of the service, with which other processes join the pool.
+    """
+
+    def __init__(
+        self,
+        service_id: str,
+        claims: Claims,
+        nodes: Nodes,
+        template: RunPlan,
+        sandbox: Sandbox,
+        *,
+        size: int,
+        admit: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
+        self.service_id = service_id
+        self._nodes = nodes
+        self._claims = claims
+        self._template = template
+        self._sandbox = sandbox
+        self._admit = admit
+        self._under_way: set[trio.CancelScope] = set()
+        self._pool: SingleUsePool[Claim] = SingleUsePool(
+            claims.claim, _discard, _is_waiting, size=PoolSize(size, size, math.inf), delay=WARM_REFILL_DELAY
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator["SwarmPool"]:
+        """Claim the containers, and remove those that are left at the end of the block."""
+        async with self._pool.open():
+            self._claims.is_strict = False
+            try:
+                yield self
+            except BaseException:
+                for scope in self._under_way:
+                    scope.cancel()
+                raise
+
+    async def run(
+        self,
+        request: RunRequest,
+        *,
+        on_log: LogCallback | None = None,
+        on_output: OutputCallback | None = None,
+        task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
+    ) -> RunResult:
+        """Run one request as `WarmPool.run` does, on whichever node has a container.
+
+        Raises:
+            LightRunnerError: as `WarmPool.run`. NODE_LOST: the run's node was lost; the run may go on there.
+        """
+        with invalid_request():
+            plan = check_swarm_request(request, self._sandbox)
+            check_template(plan, request, self._template)
+        await check_source(plan.source)
+        warn_of_dropped_env(plan.dropped_env)
+        async with self._admit():
+            with trio.CancelScope() as scope:
+                self._under_way.add(scope)
+                try:
+                    return await run_in_child(self._run, plan, Listeners(on_log, on_output), task_status)
+                finally:
+                    self._under_way.remove(scope)
+        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool was closed before the run ended")
+
+    async def _run(self, plan: RunPlan, listeners: Listeners, task_status: StartedStatus) -> RunResult:
+        claim = await self._pool.take()
+        try:
+            claim.phases.timings = Timings()  # The claim's times do not belong to the run.
+            return await run_claimed(
+                claim, self._nodes, plan, self._sandbox, listeners=listeners, task_status=task_status
+            )
+        finally:
+            self._pool.discard_used(claim)
+
+
+async def _discard(claim: Claim) -> None:
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_TIMEOUT):
+        await claim.streams.aclose()
+    await claim.remove()
+
+
+def _is_waiting(claim: Claim) -> bool:
+    return not claim.attached.is_readable()  # A readable stream means that the container has ended.

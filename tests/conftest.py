@@ -210,9 +210,14 @@ def ours(raw: RawEngine) -> set[str]:
         for thing in raw.containers()
         if _is_ours(thing["Names"][0].removeprefix("/"), thing["Labels"])
     }
-    volumes = {f"volume {thing['Name']}" for thing in raw.volumes() if _is_ours(thing["Name"], thing["Labels"])}
+    volumes = {f"volume {name}" for name in run_volumes(raw)}
     tags: set[str] = {tag for image in raw.images() for tag in _tags(image)}
     return containers | volumes | {f"image {tag}" for tag in tags if tag.startswith(CACHE_IMAGE)}
+
+
+def run_volumes(raw: RawEngine) -> set[str]:
+    """The names of all volumes of runs."""
+    return {thing["Name"] for thing in raw.volumes() if _is_ours(thing["Name"], thing["Labels"])}
 
 
 def _tags(image: dict[str, Any]) -> list[str]:

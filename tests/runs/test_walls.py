@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lightrunner import ExtractSpec, LightRunnerError, LightRunnerErrorCode
+from tests.conftest import run_volumes
 from tests.runs.conftest import CommittedImage, MakeRunner
 from tests.runs.shell_runs import shell
 from tools.raw_engine import RawEngine
@@ -43,7 +44,7 @@ async def test_read_only(
     lines = (result.stdout or b"").decode().splitlines()
     assert lines == [*(f"touch: /{name}new: Read-only file system" for name in ("", "bin/")), "a", "b", "c"]
     assert (tmp_path / "new").read_text() == "b\n"
-    assert raw.volumes() == []
+    assert not run_volumes(raw)
 
 
 async def test_read_only_with_an_images_user_and_workdir(
@@ -121,7 +122,7 @@ async def test_what_this_daemon_cannot_keep_is_a_clear_error(
         with pytest.raises(LightRunnerError, match=match) as caught:
             await runner.run(shell(busybox, "true"))
     assert caught.value.code == LightRunnerErrorCode.CONTAINER_START_FAILED
-    assert raw.volumes() == []
+    assert not run_volumes(raw)
 
 
 async def test_the_host_s_user_namespace(make_runner: MakeRunner, busybox: str) -> None:

@@ -49,6 +49,7 @@ async def test_an_image_that_cannot_be_pulled(run: Run) -> None:
         "container_id": None,
     }
     assert str(error) == f"IMAGE_PULL_FAILED: {error.message}"
+    assert error.message.startswith(f"{NOBODY}: image_create: ")
 
 
 @pytest.mark.parametrize("host", ["unix:///no/such/docker.sock", "tcp://127.0.0.1:1"])

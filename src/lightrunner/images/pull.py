@@ -83,7 +83,7 @@ async def _pull(engine: EngineClient, plan: RunPlan, sandbox: Sandbox, on_progre
     try:
         await engine.image_pull(image.name, tag=image.pull_tag, platform=plan.platform, auth=auth, on_progress=report)
     except EngineResponseError as error:
-        raise _failure(f"{error}{trouble}") from error
+        raise _failure(f"{image.text}: {error}{trouble}") from error
 
 
 async def _credentials(registry: str, sandbox: Sandbox) -> RegistryAuth | None:

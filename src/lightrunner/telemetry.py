@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 NAME: Final = "lightrunner"
+RUN_LOGGER: Final = f"{NAME}.run"
 
 
 class _Ids:
@@ -53,7 +54,7 @@ def _logger(name: str) -> logging.Logger:
 
 
 _logger(NAME)
-_log = _logger(f"{NAME}.run")
+_log = _logger(RUN_LOGGER)
 
 
 class Observation:

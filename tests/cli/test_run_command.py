@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,30 @@ def test_a_time_out_is_told(cli: Cli, busybox: str) -> None:
     done = cli("run", busybox, "--network", "none", "--timeout", "300ms", "--", "sleep", "60")
     assert (done.returncode, done.stdout) == (137, b"")
     assert b"time limit" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "script", "told"),
+    [
+        (["--cpu-timeout", "0.5"], "while :; do :; done", b"the CPU time limit of 0.5 s"),
+        (["--output-limit", "10"], "yes", b"the output limit of 10 bytes"),
+    ],
+)
+def test_what_killed_the_command_is_told(
+    cli: Cli, busybox: str, arguments: list[str], script: str, told: bytes
+) -> None:
+    done = cli("run", busybox, "--network", "none", *arguments, "-c", script)
+    assert done.returncode > 128
+    assert done.stderr.startswith(b"lightrunner: killed ")
+    assert told in done.stderr
+
+
+def test_usage_is_told(cli: Cli, busybox: str) -> None:
+    done = cli("run", busybox, "--network", "none", "--usage", "-c", "echo out")
+    assert (done.returncode, done.stdout) == (0, b"out\n")
+    assert re.fullmatch(rb"lightrunner: used: CPU 0\.\d{3} s, peak memory of a process \d.*\n", done.stderr)
+    result = json.loads(cli.ok("run", busybox, "--network", "none", "--usage", "--json", "--", "true"))
+    assert result["usage"]["cpu_time"]["total"] > 0
 
 
 def test_json_is_one_object_with_the_output_in_it(cli: Cli, busybox: str) -> None:

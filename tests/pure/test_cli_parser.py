@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from lightrunner.cli import exits
-from lightrunner.cli.app import COMMANDS
+from lightrunner.cli.app import COMMANDS, parse
 from lightrunner.cli.parser import build_parser, split_command
 
 
@@ -97,3 +97,28 @@ def test_help_goes_to_stdout_or_where_it_is_wanted(capsys: pytest.CaptureFixture
     elsewhere = io.StringIO()
     build_parser("0").print_help(elsewhere)
     assert "exit status:" in elsewhere.getvalue()
+
+
+@pytest.mark.parametrize("line", ["-H unix:///a ps", "ps -H unix:///a", "--host unix:///b ps --host unix:///a"])
+def test_the_host_may_stand_before_the_command_or_behind_it(line: str) -> None:
+    assert build_parser("0").parse_args(line.split()).host == "unix:///a"
+    assert build_parser("0").parse_args(["ps"]).host is None
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "i", "echo", "a b"], "lightrunner run IMAGE [options] -- echo 'a b'"),
+        (["bench", "i", "true"], "lightrunner bench IMAGE [options] -- true"),
+        (["run", "i", "--jso"], "unrecognized arguments: --jso\n"),
+        (["run", "i", "ls", "-la"], "sage: lightrunner run IMAGE [options] [-- COMMAND ...]\n"),
+        (["ps", "x"], "unrecognized arguments: x\n"),
+    ],
+)
+def test_a_command_without_the_dashes_is_told_where_it_goes(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse(words)
+    assert raised.value.code == exits.USAGE
+    assert told in capsys.readouterr().err

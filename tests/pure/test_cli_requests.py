@@ -22,7 +22,7 @@ EVERYTHING = [
     *("--pids", "7", "--read-only", "--tmpfs", "/t", "--tmpfs", "/s:size=1m", "--ulimit", "nofile=9", "--disk", "1g"),
     *("--ulimit", "cpu=1:-1", "--seccomp", "p.json", "--userns", "remap", "--user", "1:2", "--hostname", "h"),
     *("--add-host", "db:::1", "--label", "a=b=c", "--cpu-timeout", "2", "--output-limit", "9", "--tty"),
-    *("--platform", "linux/arm64", "--json", "--", "python", "main.py", "a b"),
+    *("--platform", "linux/arm64", "--pull", "always", "--usage", "--json", "--", "python", "main.py", "a b"),
 ]
 
 
@@ -72,6 +72,7 @@ def test_a_command_line_with_everything() -> None:
         cpu_timeout=2.0,
         output_limit=9,
         tty=True,
+        pull="always",
     )
     check_request(made)
     assert runner_options(args) == RunnerOptions(
@@ -87,6 +88,7 @@ def test_a_command_line_with_everything() -> None:
         seccomp="p.json",
         userns="remap",
         disk="1g",
+        usage=True,
         host="unix:///x.sock",
     )
 

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from lightrunner import (
     CacheCleanup,
+    CpuTime,
     ExtractResult,
     LightRunnerError,
     LightRunnerErrorCode,
     RunResult,
     RunState,
+    Usage,
 )
 from lightrunner.cli import exits, tables
 from lightrunner.cli.exits import UsageError, status_of_error, status_of_result
@@ -62,6 +64,14 @@ def test_every_error_has_a_status() -> None:
         "RUN_NOT_FOUND",
     }
     assert set(found.values()) == {exits.USAGE, exits.FAILED}
+
+
+def test_usage_on_a_line_is_what_is_known() -> None:
+    known = Usage(
+        source="init", cpu_time=CpuTime(total=1.25, user=1.0, system=0.25), peak_memory=9_000_000, bytes_read=0
+    )
+    assert tables.usage_line(known) == "used: CPU 1.250 s, peak memory of a process 9.0 MB, read 0 B"
+    assert tables.usage_line(Usage(source="none")).startswith("used: not known")
 
 
 def test_a_result_as_json_has_its_output_as_text() -> None:

@@ -14,8 +14,10 @@ import trio
 
 from lightrunner import LightRunnerError
 from lightrunner.engine import EngineEndpointError, EngineError, EngineUnreachable
+from lightrunner.telemetry import RUN_LOGGER
 
 from . import control, exits, runs, tables, upkeep
+from .commands import TAKE_COMMANDS
 from .completion import complete, completion
 from .diagnosis import doctor
 from .exits import CommandError, status_of_error
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _main(arguments: Sequence[str]) -> int:
     own, command = split_command(arguments)
     args = parse(own)
-    if command is not None and args.command_name not in {"run", "bench"}:
+    if command is not None and args.command_name not in TAKE_COMMANDS:
         return _fail(args, exits.UsageError(f"{args.command_name} takes no command behind --"), exits.USAGE)
     warnings.showwarning = _show_warning
     warnings.simplefilter("always")
@@ -83,10 +85,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = build_parser(version("lightrunner"), help_formatter())
     complete(parser)
     try:
-        return parser.parse_args(arguments)
+        args, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            parser.refuse(unknown, args.command_name)
     except SystemExit:
         sys.stdout.flush()  # Here a closed pipe can be told; at its exit, Python would only complain.
         raise
+    return args
 
 
 def help_formatter() -> type[argparse.HelpFormatter]:
@@ -121,6 +126,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 def _log_to_stderr() -> None:
     """Show the library's warnings and errors, such as what could not be removed."""
     handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.name != RUN_LOGGER)  # A failed run is this command's own error.
     handler.setFormatter(logging.Formatter("lightrunner: %(message)s"))
     logger = logging.getLogger("lightrunner")
     logger.addHandler(handler)

@@ -4,14 +4,12 @@
 """
 
 import argparse
-import sys
-import textwrap
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
 
 from lightrunner.rules.limits import DEFAULT_CACHE_AGE, STOP_GRACE
 
 from . import exits, run_options, values
+from .commands import Commands, Parser, add_host
 
 DESCRIPTION = """
 Run one piece of untrusted code in one disposable container, and leave nothing behind.
@@ -39,21 +37,9 @@ environment:
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse's parser, with this tool's exit status for a wrong command line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the reason and where to find help, and exit with `exits.USAGE`."""
-        self.exit(exits.USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
-
-    def print_help(self, file: Any = None) -> None:
-        """Print the help text. Unlike argparse's own method, raise BrokenPipeError if the reader has left."""
-        (file or sys.stdout).write(self.format_help())
-
-
 def build_parser(
     version: str, formatter: type[argparse.HelpFormatter] = argparse.RawDescriptionHelpFormatter
-) -> argparse.ArgumentParser:
+) -> Parser:
     """The whole command line.
 
     Args:
@@ -69,10 +55,11 @@ def build_parser(
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lightrunner {version}")
+    add_host(parser, default=None)
     commands = parser.add_subparsers(
         title="commands", dest="command_name", metavar="COMMAND", required=True, prog="lightrunner"
     )
-    factory = _Commands(commands.add_parser, formatter)
+    factory = Commands(commands.add_parser, formatter)
     _add_run(factory)
     _add_detached(factory)
     _add_upkeep(factory)
@@ -106,50 +93,7 @@ def split_command(arguments: Sequence[str]) -> tuple[list[str], list[str] | None
     return own[:at], own[at + 1 :]
 
 
-class _Commands:
-    """Adds commands, each with its help, its examples and the options that all share."""
-
-    def __init__(
-        self, add_parser: Callable[..., argparse.ArgumentParser], formatter: type[argparse.HelpFormatter]
-    ) -> None:
-        self._add_parser = add_parser
-        self._formatter = formatter
-
-    def add(
-        self,
-        name: str,
-        summary: str,
-        description: str,
-        examples: str,
-        *,
-        usage: str | None = None,
-        json: bool = True,
-        host: bool = True,
-    ) -> argparse.ArgumentParser:
-        """Add a command."""
-        body = textwrap.dedent(description).strip()
-        parser = self._add_parser(
-            name,
-            usage=usage,
-            help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}." + (f"\n\n{body}" if body else ""),
-            epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
-            formatter_class=self._formatter,
-            allow_abbrev=False,
-        )
-        if host:
-            parser.add_argument(
-                "-H",
-                "--host",
-                metavar="URL",
-                help="the daemon: unix:///path, tcp://host:port or ssh://user@host (default: as the environment says)",
-            )
-        if json:
-            parser.add_argument("--json", action="store_true", help="print one JSON object to stdout")
-        return parser
-
-
-def _add_run(commands: _Commands) -> None:
+def _add_run(commands: Commands) -> None:
     run = commands.add(
         "run",
         "run a command in a new container, and remove it",
@@ -191,7 +135,7 @@ def _add_run(commands: _Commands) -> None:
     run_options.add_identity(run)
 
 
-def _add_detached(commands: _Commands) -> None:
+def _add_detached(commands: Commands) -> None:
     ps = commands.add(
         "ps",
         "list the detached runs of this host",
@@ -280,7 +224,7 @@ def _add_detached(commands: _Commands) -> None:
     _add_run_id(resume, several=True)
 
 
-def _add_upkeep(commands: _Commands) -> None:
+def _add_upkeep(commands: Commands) -> None:
     reap = commands.add(
         "reap",
         "remove what dead processes have left on the daemon",
@@ -333,7 +277,7 @@ def _add_upkeep(commands: _Commands) -> None:
     )
 
 
-def _add_bench(commands: _Commands) -> None:
+def _add_bench(commands: Commands) -> None:
     bench = commands.add(
         "bench",
         "measure the spawn latency of an image and a command",

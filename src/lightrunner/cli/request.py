@@ -93,6 +93,7 @@ def run_request(
         output_limit=args.output_limit,
         tty=args.tty,
         tty_size=tty_size,
+        pull=args.pull,
         # Read last: nothing is taken from stdin for a command line that is wrong.
         input=None if args.input is None else read(args.input),
     )
@@ -112,6 +113,7 @@ def bench_request(args: argparse.Namespace, command: Sequence[str] | None) -> Ru
         cpu_timeout=args.cpu_timeout,
         network=args.network,
         platform=args.platform,
+        pull=args.pull,
     )
 
 
@@ -130,5 +132,6 @@ def runner_options(args: argparse.Namespace) -> RunnerOptions:
         seccomp=args.seccomp,
         userns=args.userns,
         disk=args.disk,
+        usage=args.command_name == "run" and args.usage,
         host=args.host,
     )

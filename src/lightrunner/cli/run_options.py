@@ -10,7 +10,7 @@ from . import values
 
 def add_image(parser: argparse.ArgumentParser) -> None:
     """The image, and the command in it."""
-    parser.add_argument("image", metavar="IMAGE", help="the image; it is pulled if the daemon does not have it")
+    parser.add_argument("image", metavar="IMAGE", help="the image; see --pull")
     parser.add_argument(
         "-c",
         "--shell",
@@ -70,7 +70,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def add_setup(add_argument: Callable[..., object]) -> None:
-    """Setup steps, and the image's platform."""
+    """Setup steps, the image's platform, and when it is pulled."""
     add_argument(
         "--setup",
         metavar="STEP",
@@ -80,6 +80,12 @@ def add_setup(add_argument: Callable[..., object]) -> None:
         "Steps are trusted: none of the sandbox's limits hold for them",
     )
     add_argument("--platform", metavar="OS/ARCH", help="the image's platform, if it is not the daemon's own")
+    add_argument(
+        "--pull",
+        choices=["missing", "always", "never"],
+        default="missing",
+        help="pull the image if the daemon does not have it, in any case, or never (default: %(default)s)",
+    )
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -175,6 +181,11 @@ def add_identity(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--output-limit", metavar="BYTES", type=values.count, help="kill it once it has written more than that"
+    )
+    group.add_argument(
+        "--usage",
+        action="store_true",
+        help="measure the CPU time, memory and disk accesses of the run, and print them to stderr, or into --json",
     )
     group.add_argument(
         "-t",

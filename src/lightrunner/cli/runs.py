@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 import trio
 
-from lightrunner import DockerRunner, Execution, OutputChunk, RunResult
+from lightrunner import DockerRunner, Execution, Outcome, OutputChunk, RunResult
 from lightrunner.nurseries import open_bare_nursery
 from lightrunner.rules.limits import MAX_CAPTURE_BYTES
 
@@ -128,8 +128,11 @@ def _report(args: argparse.Namespace, run_id: str, result: RunResult) -> int:
     """Print the result as JSON, or say what the exit code does not tell. Return the exit status."""
     if args.json:
         put(tables.to_json(tables.result_object(result, id=run_id)))
-    elif not result.success and (result.exit_code == exits.OK or result.timed_out or result.oom_killed):
-        say(result.explain())
+    else:
+        if result.oom_killed or result.outcome is not Outcome.EXITED:
+            say(result.explain())
+        if result.usage is not None:
+            say(tables.usage_line(result.usage))
     for entry in result.extracted or ():
         if entry.status != "ok":
             say(f"extract {entry.from_}: {entry.error or 'there is no such path in the container'}")

@@ -7,7 +7,7 @@ from typing import cast
 
 import msgspec
 
-from lightrunner import RunResult
+from lightrunner import RunResult, Usage
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 _UNIT = 1000
@@ -37,6 +37,20 @@ def result_object(result: RunResult, **more: object) -> dict[str, object]:
             if not _is_utf8(data):
                 fields[f"{name}_base64"] = msgspec.to_builtins(data)
     return fields
+
+
+def usage_line(usage: Usage) -> str:
+    """What a run used, on one line, without the figures that are not known."""
+    figures = (
+        ("CPU", usage.cpu_time is not None and f"{usage.cpu_time.total:.3f} s"),
+        ("peak memory of a process", usage.peak_memory is not None and size(usage.peak_memory)),
+        ("of all", usage.peak_memory_total is not None and size(usage.peak_memory_total)),
+        ("processes and threads", usage.max_pids is not None and str(usage.max_pids)),
+        ("read", usage.bytes_read is not None and size(usage.bytes_read)),
+        ("written", usage.bytes_written is not None and size(usage.bytes_written)),
+    )
+    known = ", ".join(f"{name} {figure}" for name, figure in figures if figure)
+    return f"used: {known or 'not known, since the container was killed from outside'}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

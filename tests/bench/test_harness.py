@@ -82,7 +82,7 @@ async def test_the_warm_up_does_not_count(engine_host: str, busybox: str, daemon
 
 @pytest.mark.usefixtures("daemon_clean")
 async def test_a_run_that_fails_makes_it_void(engine_host: str, busybox: str) -> None:
-    with pytest.raises(LightRunnerError, match="exit code 3") as raised:
+    with pytest.raises(LightRunnerError, match="exited with code 3") as raised:
         await measure(Plan(request(busybox, "exit 3"), samples=1), RunnerOptions(host=engine_host))
     assert raised.value.code == LightRunnerErrorCode.RUN_UNSUCCESSFUL
 

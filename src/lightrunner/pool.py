@@ -230,7 +230,13 @@ class SingleUsePool(Generic[T]):
                 item = await self._make()
             except LightRunnerError as error:
                 if not self._is_failing:
-                    _log.warning("the pool could not make an item and keeps trying: %s", error)
+                    # Without the message, which may quote a setup step; callers that wait get it.
+                    _log.warning(
+                        "the pool could not make an item and keeps trying: %s in %s",
+                        error.code,
+                        error.docker_op,
+                        extra={"code": str(error.code), "docker_op": error.docker_op},
+                    )
                 self._is_failing = True
                 self._fail_waiters(error)
                 await trio.sleep(pause)

@@ -82,17 +82,23 @@ class TrioThread:
         """Call an async function in a task of the thread, with the caller's context variables.
 
         Raises:
-            RuntimeError: the thread's loop has ended.
+            RuntimeError: the thread's loop has ended. If it is just ending, the call's future raises it.
         """
         assert self._token is not None
         assert self._nursery is not None
         call = ThreadCall(async_fn, self._token.run_sync_soon)
         context, nursery = contextvars.copy_context(), self._nursery
+
+        def spawn() -> None:
+            try:
+                context.run(nursery.start_soon, call.run)  # A task copies the context that it is spawned in.
+            except RuntimeError:  # The nursery has closed, but the loop still runs what it was given before its end.
+                call.future.set_exception(_ended())
+
         try:
-            # A task copies the context that it is spawned in.
-            self._token.run_sync_soon(lambda: context.run(lambda: nursery.start_soon(call.run)))
+            self._token.run_sync_soon(spawn)
         except trio.RunFinishedError as error:
-            raise RuntimeError("the trio thread has ended") from error
+            raise _ended() from error
         return call
 
     def soon(self, function: Callable[..., object], *args: Any) -> None:
@@ -129,6 +135,10 @@ class TrioThread:
             self._token = trio.lowlevel.current_trio_token()
             self._ready.set_result(None)
             await trio.sleep_forever()
+
+
+def _ended() -> RuntimeError:
+    return RuntimeError("the trio thread has ended")
 
 
 def _aborted() -> LightRunnerError:

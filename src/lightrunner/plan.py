@@ -19,9 +19,10 @@ from .requests import ExtractSpec, RunnerOptions, RunRequest
 from .results import ExtractResult
 from .rules import identity, names, sizes, walls
 from .rules.dockerfile import check_platform, check_steps
-from .rules.limits import MAX_PROFILE_BYTES
+from .rules.limits import MAX_PROFILE_BYTES, SECRETS_FOLDER
 from .rules.members import check_ignore
 from .rules.names import ImageReference, Pull
+from .rules.secrets import Secrets, parse_secrets
 from .rules.sizes import GpuRequest
 from .rules.terminal import typed
 from .rules.violation import RuleViolation
@@ -83,6 +84,7 @@ class RunPlan(NamedTuple):
     cpu_timeout: float = math.inf
     output_limit: int | None = None
     tty_size: tuple[int, int] | None = None
+    secrets: Secrets | None = None
 
     @property
     def names_hosts(self) -> bool:
@@ -126,6 +128,7 @@ def check_request(request: RunRequest) -> RunPlan:
     data = encode_input(request.input)
     size = sizes.parse_terminal_size("tty_size", request.tty_size)
     tty_size = size if _flag("tty", request.tty) else None
+    secrets = _secrets(request, workdir)
     return RunPlan(
         image=names.parse_image("image", request.image),
         steps=check_steps("run", request.run),
@@ -151,6 +154,7 @@ def check_request(request: RunRequest) -> RunPlan:
         else sizes.parse_byte_limit("output_limit", request.output_limit),
         tty_size=tty_size,
         pull=names.check_pull("pull", request.pull),
+        secrets=secrets,
     )
 
 
@@ -175,6 +179,8 @@ def check_detachable(request: RunRequest) -> None:
         raise RuleViolation("output_limit", request.output_limit, "a detached run has nobody to count its output")
     if request.tty:
         raise RuleViolation("tty", request.tty, "a detached run has no terminal")
+    if request.secrets:
+        raise RuleViolation("secrets", sorted(request.secrets), "a detached run has nobody to hand them over")
     for at, entry in enumerate(request.extract):
         # The state file is JSON, which holds neither bytes nor names that are not UTF-8.
         names.check_text(f"extract[{at}].from_", entry.from_)
@@ -207,6 +213,17 @@ def _entrypoint(value: object) -> str:
     if not text.strip():
         raise RuleViolation("entrypoint", value, "is empty; omit it to run the image's own command")
     return text
+
+
+def _secrets(request: RunRequest, workdir: str) -> Secrets | None:
+    secrets = parse_secrets("secrets", request.secrets)
+    if secrets is None:
+        return None
+    if request.tty:
+        raise RuleViolation("tty", request.tty, "a terminal changes what it reads: with secrets, there is none")
+    if f"{workdir}/".startswith(f"{SECRETS_FOLDER}/"):
+        raise RuleViolation("workdir", request.workdir, "is the place of the run's secrets")
+    return secrets
 
 
 def _is_count(value: object) -> bool:

@@ -20,6 +20,7 @@ from .rules.limits import (
     DEFAULT_TTY_SIZE,
     DEFAULT_WORKDIR,
 )
+from .rules.secrets import hidden
 
 
 class ExtractSpec(msgspec.Struct, frozen=True):
@@ -67,6 +68,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         tty: give the container a terminal. All output is then one stream, ``stdout``, with the terminal's line ends,
             and `input` is typed: the terminal echoes it, acts on control characters, and reports its end once (Ctrl-D).
         tty_size: rows and columns of the terminal.
+        secrets: the contents of files in ``/run/secrets``, by their names. The files are on a tmpfs, have the mode
+            0400, and belong to the run's user. All together have at most 256 KiB. They travel over stdin, ahead of
+            `input`, and are in no inspect, image or log. A request's repr has their names alone.
     """
 
     image: str
@@ -91,6 +95,14 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     tty: bool = False
     tty_size: tuple[int, int] = DEFAULT_TTY_SIZE
     pull: Literal["missing", "always", "never"] = "missing"
+    secrets: Mapping[str, bytes] = msgspec.field(default_factory=dict[str, bytes])
+
+    def __repr__(self) -> str:
+        return f"RunRequest({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [(name, hidden(value) if name == "secrets" else value) for name, value in fields]
 
 
 class RunnerOptions(msgspec.Struct, frozen=True, kw_only=True):

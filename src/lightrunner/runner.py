@@ -259,7 +259,15 @@ class DockerRunner:
         with invalid_request():
             plan = self._check(template)
             pool_size = check_pool_size(size, max_size, idle_time)
-        pool = WarmPool(self._engine, self._networks, plan, self._sandbox, pool_size, admit=self._admission.admitted)
+        pool = WarmPool(
+            self._engine,
+            self._networks,
+            plan,
+            self._sandbox,
+            pool_size,
+            init_volume=self._init_volume,
+            admit=self._admission.admitted,
+        )
         async with self._admission.under_way(), pool.open():
             yield pool
 

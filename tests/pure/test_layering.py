@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "runner": {"warm", "sandbox", "detached", "runs", "images", "init", "networks"},
     "doctor": {"detached", "networks"},
     "swarm": {"warm", "runs", "files"},
-    "warm": {"runs", "networks", "files", "images"},
+    "warm": {"runs", "networks", "files", "images", "init"},
     "sandbox": {"runs", "networks", "files", "images", "init"},
     "detached": {"runs", "files"},
     "runs": {"files", "images", "init", "networks"},

@@ -2,6 +2,7 @@
  *
  *   pause    do nothing, for ever: holds a network namespace          main.c
  *   run      process 1 of a measured run: runs a command, reports     run.c
+ *   secrets  process 1 of a run with secrets, until its command       secrets.c
  *   serve    process 1 of a sandbox: spawns commands for the host     server.c
  *   read, write, pack, unpack    a sandbox's files, as its user       files.c, tar.c
  *
@@ -21,6 +22,8 @@ static int dispatch(int argc, char **argv, char **envp)
         pause_for_ever();
     if (text_equal(mode, "run"))
         return run(argv + 2, envp);
+    if (text_equal(mode, "secrets"))
+        return secrets(argv + 2, envp);
     if (text_equal(mode, "serve"))
         return serve(envp);
     if (text_equal(mode, "read") && argc == 4)

@@ -9,22 +9,20 @@
 #include "modes.h"
 
 #if defined(__x86_64__)
-enum { NR_rt_sigtimedwait = 128, NR_fstatfs = 138 };
+enum { NR_rt_sigtimedwait = 128 };
 #else
-enum { NR_rt_sigtimedwait = 137, NR_fstatfs = 44 };
+enum { NR_rt_sigtimedwait = 137 };
 #endif
 
 enum {
     NONCE = 32,         /* hexadecimal digits */
     FIELDS = 10,        /* see `report` */
-    MOST_PATH = 4096,
     MOST_WAIT_MS = 2000, /* for processes that kill(-1) has reached, or cannot reach: setuid ones of another user */
     CGROUP_MAGIC = 0x27e0eb,
     CGROUP2_MAGIC = 0x63677270,
 };
 
 static const char NAME[] = "LIGHT_RUNNER_USAGE=";
-static const char DEFAULT_PATH[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 static const u64 ALL_SIGNALS = ~0ul;
 static const u64 NO_SIGNALS = 0;
 
@@ -175,38 +173,14 @@ static int take_nonce(char **envp, char *nonce)
     return found;
 }
 
-/* execve, looking the program up in PATH as a shell does; returns the exit code that a shell would have. */
+/* execve, looking the program up in PATH; returns the exit code that a shell would have. */
 static int execute(char **command, char **envp)
 {
-    static char path[MOST_PATH + 1];
-    const char *at = DEFAULT_PATH;
-    char **entry;
-    u64 length, name = text_length(command[0]);
-    long error, result = -ENOENT;
-    for (entry = envp; *entry; entry++)
-        if (text_starts(*entry, "PATH="))
-            at = *entry + 5;
-    for (length = 0; length < name; length++)
-        if (command[0][length] == '/') {
-            result = SYS_3(NR_execve, command[0], command, envp);
-            return result == -ENOENT ? 127 : 126;
-        }
-    for (; name; at++) {
-        for (length = 0; at[length] && at[length] != ':'; length++)
-            ;
-        if (length && length + name + 2 < MOST_PATH) {
-            memcpy(path, at, length);
-            path[length] = '/';
-            memcpy(path + length + 1, command[0], name + 1);
-            error = SYS_3(NR_execve, path, command, envp);
-            if (error != -ENOENT && error != -ENOTDIR)
-                result = error;
-        }
-        at += length;
-        if (!*at)
-            break;
-    }
-    return result == -ENOENT ? 127 : 126;
+    long error;
+    const char *program = find_program(command[0], envp, &error);
+    if (program)
+        error = SYS_3(NR_execve, program, command, envp);
+    return error == -ENOENT ? 127 : 126;
 }
 
 static int start(char **command, char **envp)

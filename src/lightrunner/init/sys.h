@@ -19,7 +19,8 @@ enum {
     NR_socket = 41, NR_connect = 42, NR_shutdown = 48, NR_getsockopt = 55, NR_clone = 56, NR_execve = 59,
     NR_wait4 = 61, NR_kill = 62, NR_fcntl = 72, NR_chdir = 80, NR_fchmod = 91, NR_fchown = 93, NR_setuid = 105,
     NR_setgid = 106, NR_setsid = 112, NR_setgroups = 116, NR_prctl = 157, NR_getdents64 = 217,
-    NR_clock_gettime = 228, NR_exit_group = 231, NR_openat = 257, NR_mkdirat = 258, NR_newfstatat = 262,
+    NR_geteuid = 107, NR_fstatfs = 138, NR_clock_gettime = 228, NR_exit_group = 231, NR_openat = 257, NR_mkdirat = 258,
+    NR_newfstatat = 262, NR_faccessat = 269,
     NR_unlinkat = 263, NR_readlinkat = 267, NR_fchmodat = 268, NR_ppoll = 271, NR_utimensat = 280, NR_dup3 = 292,
     NR_pipe2 = 293, NR_prlimit64 = 302, NR_close_range = 436,
 };
@@ -55,7 +56,7 @@ enum {
     NR_rt_sigaction = 134, NR_rt_sigprocmask = 135, NR_setgid = 144, NR_setuid = 146, NR_setsid = 157,
     NR_setgroups = 159, NR_prctl = 167, NR_getpid = 172, NR_socket = 198, NR_connect = 203, NR_getsockopt = 209,
     NR_shutdown = 210, NR_munmap = 215, NR_clone = 220, NR_execve = 221, NR_mmap = 222, NR_wait4 = 260,
-    NR_prlimit64 = 261, NR_close_range = 436,
+    NR_prlimit64 = 261, NR_fstatfs = 44, NR_faccessat = 48, NR_geteuid = 175, NR_close_range = 436,
 };
 enum { O_DIRECTORY = 040000, O_NOFOLLOW = 0100000 };
 
@@ -99,7 +100,7 @@ static inline long syscall6(long nr, long a, long b, long c, long d, long e, lon
 enum {
     O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0100, O_EXCL = 0200, O_NOCTTY = 0400, O_TRUNC = 01000,
     O_NONBLOCK = 04000, O_CLOEXEC = 02000000, AT_FDCWD = -100, AT_REMOVEDIR = 0x200, AT_SYMLINK_NOFOLLOW = 0x100,
-    AT_EMPTY_PATH = 0x1000, F_SETFD = 2, F_GETFL = 3, F_SETFL = 4,
+    AT_EMPTY_PATH = 0x1000, X_OK = 1, F_SETFD = 2, F_GETFL = 3, F_SETFL = 4,
     S_IFMT = 0170000, S_IFIFO = 0010000, S_IFCHR = 0020000, S_IFDIR = 0040000, S_IFBLK = 0060000, S_IFREG = 0100000,
     S_IFLNK = 0120000, S_IFSOCK = 0140000,
     POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, POLLNVAL = 32,

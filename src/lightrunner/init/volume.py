@@ -85,6 +85,11 @@ class InitVolume:
         return name
 
 
+def is_program_missing(error: LightRunnerError) -> bool:
+    """Whether a container's start failed since the volume lacks the program: it was removed, or is incomplete."""
+    return error.docker_op == "container_start" and INIT_PATH in error.message
+
+
 def init_mount(volume: str) -> Mount:
     """Return the mount that a container finds the program by, at `INIT_PATH`."""
     return Mount(type="volume", source=volume, target=INIT_FOLDER, read_only=True)

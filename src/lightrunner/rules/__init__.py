@@ -8,6 +8,7 @@ No module here imports anything of lightrunner outside this package.
     sizes.py       parse memory, cpus, gpus and time-outs
     walls.py       check process limits, tmpfs, ulimits, seccomp profiles, user namespaces
     identity.py    check a run's user, hostname, hosts and labels
+    secrets.py     check secrets, and pack them for the init program
     dockerfile.py  setup steps -> Dockerfile and cache tag
     members.py     which files enter and leave a container by tar, and with which names and modes
     tarheader.py   encode a tar header

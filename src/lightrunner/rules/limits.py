@@ -220,8 +220,17 @@ SECRETS_FOLDER = "/run/secrets"
 """Where a container finds its secrets: Docker's own place for them."""
 
 MAX_SECRETS_BYTES = 256 * KIB
-"""All secrets of one run together. Keys and certificates have a few KiB, and the shell that writes them reads the pipe
-byte by byte."""
+"""All secrets of one run together. Keys and certificates have a few KiB, and what a tmpfs holds counts towards the
+run's memory. init/secrets.c has this limit and the next as well."""
+
+MAX_SECRETS = 64
+"""Secrets of one run."""
+
+SECRETS_TMPFS_BYTES = MAX_SECRETS * 64 * KIB + MAX_SECRETS_BYTES
+"""The size of their tmpfs: each file takes whole pages, of 64 KiB on some arm64 machines."""
+
+MAX_PASSWD_BYTES = MIB
+"""How much of an image's ``/etc/passwd`` is searched for a user's number."""
 
 MAX_PROFILE_BYTES = MIB
 """A seccomp profile. Docker's default has 12 KiB."""

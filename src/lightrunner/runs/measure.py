@@ -4,11 +4,12 @@ import secrets
 from typing import NamedTuple
 
 from lightrunner.engine.wire import ContainerConfig
-from lightrunner.errors import LightRunnerError, LightRunnerErrorCode
 from lightrunner.init.volume import INIT_PATH
 from lightrunner.plan import RunPlan
 from lightrunner.results import CpuTime, Usage
 from lightrunner.rules.report import NONCE_VARIABLE, Report
+
+from .command import run_command
 
 _NANO = 1e9
 
@@ -42,13 +43,7 @@ def measured(plan: RunPlan, config: ContainerConfig | None, volume: str) -> Meas
     Raises:
         LightRunnerError: CONTAINER_START_FAILED: neither the request nor the image has a command.
     """
-    if plan.entrypoint is not None:
-        command = ["sh", "-c", plan.entrypoint]
-    else:
-        command = [*(config.entrypoint or []), *(config.cmd or [])] if config is not None else []
-    if not command:
-        raise LightRunnerError(LightRunnerErrorCode.CONTAINER_START_FAILED, "the image has no command of its own")
-    return Measured(volume, secrets.token_hex(16), command)
+    return Measured(volume, secrets.token_hex(16), run_command(plan, config))
 
 
 def usage_of(report: Report | None) -> Usage:

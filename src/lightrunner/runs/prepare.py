@@ -29,6 +29,8 @@ from .demands import check_daemon
 from .phases import Phases
 
 T = TypeVar("T")
+Adapt = Callable[[ContainerCreateRequest], ContainerCreateRequest]
+"""Changes the body of a container create."""
 
 
 class RunImage(NamedTuple):
@@ -48,6 +50,7 @@ class Preparation(Phases):
     Attributes:
         id: the run's id.
         measured: how the run is measured; None: it is not.
+        adapt: changes the body of the container create; None: nothing does.
         timings: seconds per phase. Callers add their own phases with `phase`.
     """
 
@@ -60,7 +63,7 @@ class Preparation(Phases):
         *,
         on_progress: ProgressCallback | None,
         detached: bool = False,
-        adapt: Callable[[ContainerCreateRequest], ContainerCreateRequest] | None = None,
+        adapt: Adapt | None = None,
     ) -> None:
         super().__init__()
         self._engine = engine
@@ -69,7 +72,7 @@ class Preparation(Phases):
         self._sandbox = sandbox
         self._on_progress = on_progress
         self._detached = detached
-        self._adapt = adapt
+        self.adapt = adapt
         self._first_allocation: Allocation | None = None
         self._allocation: Allocation | None = None
         self._network_was_renewed = False
@@ -281,8 +284,8 @@ class Preparation(Phases):
             mount_at=None if mount_at is None else self._mount_at,
             measured=self.measured,
         )
-        if self._adapt is not None:
-            body = self._adapt(body)
+        if self.adapt is not None:
+            body = self.adapt(body)
         name = NAME_PREFIX + self.id
         with self.phase("create"):
             self._may_exist = True

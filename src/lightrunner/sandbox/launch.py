@@ -11,7 +11,7 @@ from lightrunner.engine import AttachedStream, EngineClient
 from lightrunner.engine.wire import ContainerConfig, ContainerCreateRequest
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode
 from lightrunner.images.cache_usage import record_use
-from lightrunner.init.volume import INIT_PATH, InitVolume, init_mount
+from lightrunner.init.volume import INIT_PATH, InitVolume, init_mount, is_program_missing
 from lightrunner.networks.allocation import Networks
 from lightrunner.plan import RunPlan
 from lightrunner.plan import Sandbox as SandboxLimits
@@ -70,9 +70,8 @@ class Launcher:
         try:
             return await self._attempt(volume)
         except LightRunnerError as error:
-            if error.docker_op != "container_start" or INIT_PATH not in error.message:
+            if not is_program_missing(error):
                 raise
-        # The volume was removed, or is empty.
         return await self._attempt(await self._init.ensure(repair=True))
 
     async def _attempt(self, volume: str) -> ReadyContainer:

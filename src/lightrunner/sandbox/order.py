@@ -53,6 +53,7 @@ def check_sandbox(plan: RunPlan) -> None:
         ("extract", plan.extracts, ()),
         ("cpu_timeout", plan.cpu_timeout, math.inf),
         ("output_limit", plan.output_limit, None),
+        ("secrets", plan.secrets, None),
     ):
         if value != default:
             raise RuleViolation(field, value, "is a run's; a sandbox has exec, start, read and download")

@@ -10,11 +10,11 @@ from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.results import RunResult
 from lightrunner.rules.gate import dispatch_script
 from lightrunner.rules.limits import NODE_WATCH_PAUSE
+from lightrunner.runs.command import run_command
 from lightrunner.runs.output import Listeners
 from lightrunner.runs.run import StartedStatus
 from lightrunner.runs.supervise import StartedContainer, Supervisor
 from lightrunner.telemetry import observed_run
-from lightrunner.warm.pool import command_of
 
 from .claims import Claim
 from .nodes import NodeDaemon, Nodes
@@ -97,7 +97,7 @@ def _dispatch(claim: Claim, plan: RunPlan) -> bytes:
             container_id=claim.container_id,
         )
     return dispatch_script(
-        command_of(plan, claim.config),
+        run_command(plan, claim.config),
         plan.env,
         claim.config.env or [],
         has_input=plan.input is not None,

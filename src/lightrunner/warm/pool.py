@@ -17,6 +17,7 @@ from lightrunner.errors import (
     warn_of_dropped_env,
 )
 from lightrunner.files.seed import check_source, seed
+from lightrunner.init.volume import InitVolume
 from lightrunner.networks.allocation import Networks, allocation_of
 from lightrunner.networks.pause_containers import PauseContainer, can_prepare
 from lightrunner.nurseries import open_bare_nursery, protected, run_in_child
@@ -27,9 +28,11 @@ from lightrunner.results import LogCallback, OutputCallback, RunResult, Timings
 from lightrunner.rules.gate import dispatch_script, gate_script
 from lightrunner.rules.limits import CLEANUP_TIMEOUT, CREATE_TIMEOUT, WARM_REFILL_DELAY
 from lightrunner.rules.violation import RuleViolation
+from lightrunner.runs.command import run_command
 from lightrunner.runs.output import Listeners
 from lightrunner.runs.prepare import Preparation
 from lightrunner.runs.run import StartedStatus
+from lightrunner.runs.secrets import hand_over, secrets_command, secrets_folder
 from lightrunner.runs.supervise import StartedContainer, Supervisor, start_container
 from lightrunner.telemetry import observed_run
 
@@ -66,12 +69,14 @@ class WarmPool:
         sandbox: Sandbox,
         size: PoolSize,
         *,
+        init_volume: InitVolume,
         admit: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
         self._engine = engine
         self._networks = networks
         self._template = template
         self._sandbox = sandbox
+        self._init_volume = init_volume
         self._admit = admit
         self._under_way: set[trio.CancelScope] = set()
         self._can_prepare = False
@@ -145,11 +150,9 @@ class WarmPool:
             # From here on the run owns the connections: if the pool closes, only one task may close them.
             async with warm.streams.pop_all():
                 warm.preparation.timings = Timings()  # The preparation's times do not belong to the run.
-                opening = dispatch_script(
-                    command_of(plan, warm.config), plan.env, warm.config.env or [], has_input=plan.input is not None
-                )
                 if plan.source is not None:
                     await self._seed(warm, plan, plan.source)
+                stdin = await _dispatched(warm, plan)
                 supervisor = Supervisor(
                     self._engine,
                     warm.preparation,
@@ -157,7 +160,7 @@ class WarmPool:
                     plan,
                     self._sandbox,
                     listeners=listeners,
-                    stdin=[opening, plan.input or b""],
+                    stdin=stdin,
                 )
                 task_status.started(supervisor.execution)
                 result = outcome = await supervisor.result()
@@ -202,6 +205,9 @@ class WarmPool:
         )
         preparation = Preparation(self._engine, self._networks, plan, self._sandbox, on_progress=None)
         image = await preparation.ensure_image()
+        if plan.secrets is not None:
+            volume = await self._init_volume.ensure()
+            preparation.adapt = await secrets_folder(self._engine, plan, image, volume)
         # With a pause container the exit does not wait for the network namespace's destruction: 62 ms to the result
         # instead of 105. But two containers take longer to make than one, so not while a run waits for this one.
         pause_container = None
@@ -289,22 +295,6 @@ def _is_waiting(warm: WarmContainer) -> bool:
     return not any(stream.is_readable() for stream in warm.watched)
 
 
-def command_of(plan: RunPlan, config: ContainerConfig) -> list[str]:
-    """Return the program and its arguments: the request's, or those of the image.
-
-    Raises:
-        LightRunnerError: CONTAINER_START_FAILED: there are none.
-    """
-    if plan.entrypoint is not None:
-        return ["sh", "-c", plan.entrypoint]
-    command = [*(config.entrypoint or []), *(config.cmd or [])]
-    if not command:
-        raise LightRunnerError(
-            LightRunnerErrorCode.CONTAINER_START_FAILED, "the image has no command; give the request an entrypoint"
-        )
-    return command
-
-
 def check_template(plan: RunPlan, request: RunRequest, template: RunPlan) -> None:
     """Check that a request needs such a container as the template makes.
 
@@ -313,6 +303,9 @@ def check_template(plan: RunPlan, request: RunRequest, template: RunPlan) -> Non
     """
     if plan.tty_size is not None:
         raise RuleViolation("tty", request.tty, "a warm container has no terminal")
+    if plan.secrets is not None and template.secrets is None:
+        reason = "the warm pool's template has none: give it some, and each request may have its own"
+        raise RuleViolation("secrets", plan.secrets, reason)
     for field, given, expected in (
         ("image", plan.image, template.image),
         ("run", plan.steps, template.steps),
@@ -327,3 +320,22 @@ def check_template(plan: RunPlan, request: RunRequest, template: RunPlan) -> Non
     ):
         if given != expected:
             raise RuleViolation(field, getattr(request, field), "differs from the warm pool's template")
+
+
+async def _dispatched(warm: WarmContainer, plan: RunPlan) -> list[bytes]:
+    """Return what the container gets on stdin. Secrets are handed over at once."""
+    command = run_command(plan, warm.config)
+    env, image_env = plan.env, warm.config.env or []
+    if plan.secrets is None:
+        opening = dispatch_script(command, env, image_env, has_input=plan.input is not None)
+        return [opening, plan.input or b""]
+    opening = dispatch_script(secrets_command(command), env, image_env, has_input=True)
+    assert warm.container.attached is not None
+    start = await hand_over(
+        warm.container.attached,
+        plan.secrets,
+        has_input=plan.input is not None,
+        container_id=warm.container.id,
+        opening=opening,
+    )
+    return [start, plan.input or b""]

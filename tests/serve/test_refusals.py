@@ -13,7 +13,7 @@ import trio
 from lightrunner import LightRunnerError, RunnerOptions
 from lightrunner.serve.policy import ServePolicy
 from lightrunner.serve.server import Address, parse_address, serve
-from tests.serve.conftest import Client, running_server
+from tests.serve.conftest import HOST, Client, running_server
 from tools.raw_engine import RawEngine
 
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - the tests' own
@@ -112,7 +112,8 @@ async def test_bodies_that_are_none(client: Client) -> None:
         response = await client.post("/runs", content=content, headers={"content-type": kind})
         assert (response.status_code, content[:9]) == (status, content[:9])
 
-    response = await client.post("/runs", content=Endless(), headers={"content-type": "application/json"})
+    headers = {"content-type": "application/json", "transfer-encoding": "chunked", "host": "server"}
+    response = await client.send(httpx.Request("POST", f"{HOST}/runs", stream=Endless(), headers=headers))
     assert response.status_code == 413
     assert (await client.get("/health")).status_code == 200
 

@@ -73,6 +73,7 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allow-setup", action="store_true", help="accept setup steps; none of the sandbox's limits hold for them"
     )
+    group.add_argument("--usage", action="store_true", help="measure the CPU time, memory and disk accesses of runs")
     group.add_argument(
         "--keep",
         metavar="DURATION",

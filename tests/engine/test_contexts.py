@@ -78,6 +78,13 @@ def test_one_that_cannot_be_used_names_itself(
         EngineClient()
 
 
+@pytest.mark.parametrize("content", [b'{"currentContext": "\xff"}', b"\xff\xfe{", b'{"x": ' + b"[" * 100_000])
+def test_a_config_of_hostile_bytes(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(EngineEndpointError, match="not in the Docker CLI's format"):
+        current_context({"DOCKER_CONFIG": str(tmp_path)})
+
+
 def test_a_config_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").mkdir()
     with pytest.raises(EngineEndpointError, match="Is a directory"):

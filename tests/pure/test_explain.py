@@ -36,9 +36,14 @@ from lightrunner.rules.explain import Ending, explain
             "the kernel killed it after 5.0 s for using more than 512 MiB",
         ),
         ("out_of_memory", {}, "the kernel killed it after 5.0 s for using more memory than allowed"),
-        ("output_limit", {"output_limit": 1500}, "killed after 5.0 s: the output limit of 1.465 KiB"),
-        ("output_limit", {"output_limit": 100}, "killed after 5.0 s: the output limit of 100 bytes"),
-        ("output_limit", {"exit_code": 0}, "killed after 5.0 s: the output limit"),
+        ("output_limit", {"output_limit": 1500, "signal": 9}, "killed after 5.0 s: the output limit of 1.465 KiB"),
+        ("output_limit", {"output_limit": 100, "signal": 9}, "killed after 5.0 s: the output limit of 100 bytes"),
+        ("output_limit", {"signal": 9}, "killed after 5.0 s: the output limit"),
+        (
+            "output_limit",
+            {"exit_code": 0, "output_limit": 100},
+            "exited with code 0 after 5.0 s, over the output limit of 100 bytes",
+        ),
         ("cancelled", {}, "cancelled after 5.0 s"),
         (
             "signaled",

@@ -8,6 +8,7 @@ import trio
 
 from bench.usage import CPU_SLACK, MEMORY_SLACK, PROGRAM, SHARE
 from lightrunner import DockerRunner, LogLine, Outcome, RunRequest, Usage
+from lightrunner.rules.limits import INIT_VOLUME_PREFIX
 from tests.runs.conftest import ImageVariant, MakeRunner
 from tests.runs.shell_runs import shell, start_ready
 from tests.runs.test_limits import CHILD_HOG, HOG
@@ -146,6 +147,19 @@ async def test_a_pipe_that_was_made_not_to_block_gets_the_report_all_the_same(
     script = "import os; os.set_blocking(2, False); os.write(2, bytes(65536))"
     result = await measuring.run(shell(python_image, f"exec python -c '{script}'"))
     assert result.success
+    assert result.usage is not None
+    assert result.usage.source == "init"
+
+
+async def test_the_volume_of_the_program_may_be_removed_between_two_runs(
+    measuring: DockerRunner, raw: RawEngine, busybox: str
+) -> None:
+    await measuring.run(shell(busybox, "true"))
+    for name in [volume["Name"] for volume in raw.volumes()]:
+        if name.startswith(INIT_VOLUME_PREFIX):
+            raw.request("DELETE", f"/volumes/{name}")
+    result = await measuring.run(shell(busybox, "cat", input=b"typed"))
+    assert result.stdout == b"typed"
     assert result.usage is not None
     assert result.usage.source == "init"
 

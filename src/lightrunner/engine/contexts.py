@@ -81,5 +81,5 @@ def read_cli_file(path: Path, kind: type[T], missing: T) -> T:
         return missing
     except OSError as error:
         raise EngineEndpointError(f"{path}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise EngineEndpointError(f"{path} is not in the Docker CLI's format: {error}") from error

@@ -43,7 +43,8 @@ def explain(ending: Ending) -> str:
             return f"the kernel killed it {after} for using more{limit}"
         case Outcome.OUTPUT_LIMIT:
             size = f" of {_size(ending.output_limit)}" if ending.output_limit else ""
-            sentence = f"killed {after}: the output limit{size}"
+            killed = f"killed {after}:" if ending.signal else f"exited with {_code(ending)} {after}, over"
+            sentence = f"{killed} the output limit{size}"
         case Outcome.CANCELLED:
             sentence = f"cancelled {after}"
         case Outcome.STOPPED:

@@ -30,7 +30,6 @@ ROOMS = (
     "networks",
     "rules",
     "runs",
-    "serve",
     "sandbox",
     "warm",
 )

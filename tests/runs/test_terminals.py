@@ -89,6 +89,12 @@ async def test_control_characters_act(runner: DockerRunner, busybox: str) -> Non
     assert (result.stdout or b"").endswith(b"caught\r\n")
 
 
+async def test_no_input_detaches_from_the_terminal(runner: DockerRunner, busybox: str) -> None:
+    # Ctrl-P Ctrl-Q is how a user of ``docker attach`` leaves a container that runs on.
+    result = await runner.run(shell(busybox, "cat -v; echo end", tty=True, input=b"a\n\x10\x11b\n", timeout=20))
+    assert (result.stdout or b"").endswith(b"a\r\n^Pb\r\nend\r\n")
+
+
 async def test_the_end_of_the_output_arrives(runner: DockerRunner, busybox: str) -> None:
     for _ in range(10):
         result = await runner.run(shell(busybox, "seq 20000", tty=True))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -12,6 +13,7 @@ from lightrunner.testing import (
     Answer,
     FakeContainer,
     FakeEngine,
+    Program,
     attached,
     delay,
     error_in_stream,
@@ -66,9 +68,14 @@ async def echo(container: FakeContainer) -> None:
     await container.stdout(await container.stdin())
 
 
-async def fails(request: RunRequest, script: dict[str, Answer]) -> LightRunnerError:
+async def outlives_the_attach(container: FakeContainer) -> None:
+    await trio.sleep(LONGEST)
+    await container.stdout(b"and the last")
+
+
+async def fails(request: RunRequest, script: dict[str, Answer], program: Program = echo) -> LightRunnerError:
     """How the run fails; nothing is left, neither on the daemon nor of connections."""
-    async with FakeEngine(echo, script=script) as engine:
+    async with FakeEngine(program, script=script) as engine:
         async with DockerRunner(connect=engine.connect) as runner:
             with pytest.raises(LightRunnerError) as raised:
                 await runner.run(request)
@@ -161,6 +168,27 @@ async def test_half_a_frame(request_: RunRequest, autojump_clock: MockClock) -> 
     assert error.code is Code.RUN_FAILED
     assert "inside a frame" in error.message
     assert autojump_clock.current_time() < LONGEST
+
+
+async def test_an_attach_that_a_proxy_ends_while_the_container_lives(
+    request_: RunRequest, autojump_clock: MockClock
+) -> None:
+    request = msgspec.structs.replace(request_, input=None)
+    error = await fails(request, {"container_attach": attached(frame(1, b"the first"))}, outlives_the_attach)
+    assert error.code is Code.DOCKER_UNREACHABLE
+    assert "closed while the container ran" in error.message
+    assert autojump_clock.current_time() < LONGEST
+
+
+async def test_such_an_attach_of_which_nothing_is_wanted(autojump_clock: MockClock) -> None:
+    script = {"container_attach": attached(b"")}
+    async with (
+        FakeEngine(outlives_the_attach, script=script) as engine,
+        DockerRunner(connect=engine.connect) as runner,
+    ):
+        result = await runner.run(RunRequest(image="fake:1", input=b""))
+    assert result.success
+    assert autojump_clock.current_time() >= LONGEST
 
 
 async def test_bytes_behind_the_101(autojump_clock: MockClock) -> None:

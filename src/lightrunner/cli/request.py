@@ -132,6 +132,6 @@ def runner_options(args: argparse.Namespace) -> RunnerOptions:
         seccomp=args.seccomp,
         userns=args.userns,
         disk=args.disk,
-        usage=getattr(args, "usage", False),
+        usage=args.command_name == "run" and args.usage,
         host=args.host,
     )

@@ -123,6 +123,7 @@ class Containers:
         stderr: bool = True,
         logs: bool = False,
         tty: bool = False,
+        detach_keys: str | None = None,
     ) -> AsyncGenerator[AttachedStream]:
         """Attach to a container's streams. Attach before the start; otherwise output can be lost.
 
@@ -135,9 +136,13 @@ class Containers:
             stderr: attach to its stderr.
             logs: send the output from the start first.
             tty: the container has a terminal. Its output has no frames, and all of it is stdout.
+            detach_keys: the input that ends the attach to a terminal, such as ``ctrl-a,d``. It cannot be switched off;
+                None is the daemon's own, by default Ctrl-P Ctrl-Q.
         """
         path = f"/containers/{quote(container, safe='')}/attach"
-        query = {"stream": True, "stdin": stdin, "stdout": stdout, "stderr": stderr, "logs": logs}
+        query: Query = {"stream": True, "stdin": stdin, "stdout": stdout, "stderr": stderr, "logs": logs}
+        if detach_keys is not None:
+            query = {**query, "detachKeys": detach_keys}
         async with self._calls.upgrade("container_attach", path, query=query) as connection:
             yield AttachedStream(connection, PlainDecoder() if tty else FrameDecoder())
 

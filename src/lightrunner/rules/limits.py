@@ -204,6 +204,10 @@ CLOSE_TIMEOUT = CLEANUP_TIMEOUT + 5.0
 KILL_TIMEOUT = 30.0
 """From SIGKILL to the end of the output and the exit code."""
 
+OUTPUT_END_TIMEOUT = 5.0
+"""From the end of the output to the exit. The engine ends an attach while it handles the exit, even if the process has
+closed its streams (seen on 20.10, 28.5 and podman 5.4, which reports the exit some milliseconds later)."""
+
 KILL_NOTICE_TIMEOUT = 0.5
 """For the daemon's notice of what killed a container, an OOM kill above all, which may come after the exit (seen on
 Docker 28.5). Waited for only after a SIGKILL that nothing explains."""

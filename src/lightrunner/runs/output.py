@@ -114,6 +114,12 @@ class Output:
         self._news = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything depends on the output: a callback, the result, or a limit."""
+        is_counted = self._filter is not None or self._room_in_limit < math.inf
+        return self._listeners.are_there or self.captured is not None or is_counted
+
     async def read(self, stream: PieceStream) -> None:
         """Read to the end. Pause while the container runs and the callbacks are `LOG_BUFFER_BYTES` behind."""
         while pieces := await stream.receive():

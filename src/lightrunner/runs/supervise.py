@@ -1,6 +1,7 @@
 """Supervise a started container: write its stdin, read its output, enforce its time-out, extract its files."""
 
 import math
+import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from lightrunner.files.extract import extract
 from lightrunner.nurseries import open_bare_nursery, protected
 from lightrunner.plan import RunPlan, Sandbox
 from lightrunner.results import ExtractResult, RunLimits, RunResult
-from lightrunner.rules.limits import KILL_TIMEOUT
+from lightrunner.rules.limits import KILL_TIMEOUT, OUTPUT_END_TIMEOUT
 from lightrunner.rules.verdict import Evidence, Outcome, Status, is_success, judge
 
 from .cpu_time import wait_cpu_time_used
@@ -51,9 +52,18 @@ async def start_container(
         if attach:
             code = LightRunnerErrorCode.CONTAINER_START_FAILED
             with preparation.phase("attach"), mapped_errors(code, "container_attach", container_id=container_id):
-                attached = await stack.enter_async_context(engine.container_attach(container_id, stdin=stdin, tty=tty))
+                attached = await stack.enter_async_context(
+                    engine.container_attach(
+                        container_id, stdin=stdin, tty=tty, detach_keys=_unguessable_keys() if tty else None
+                    )
+                )
         await preparation.start(container_id)
         yield StartedContainer(container_id, attached, trio.current_time())
+
+
+def _unguessable_keys() -> str:
+    """Return detach keys that no input has: by the daemon's own, an input could end the attach, and lose the output."""
+    return ",".join(secrets.token_hex(16))
 
 
 class Supervisor:
@@ -93,6 +103,7 @@ class Supervisor:
         self._stdin = stdin
         self._closes_stdin = closes_stdin and plan.tty_size is None
         self._killed_for: Outcome | None = None
+        self._is_fed = not stdin
 
     async def result(self) -> RunResult:
         """Supervise until the exit, then extract the files. Return the result."""
@@ -222,6 +233,20 @@ class Supervisor:
     async def _read(self, output: Output, attached: AttachedStream) -> None:
         with self._mapped("container_attach"):
             await output.read(attached)
+            if output.is_wanted or not self._is_fed:
+                await self._check_ended()
+
+    async def _check_ended(self) -> None:
+        """Raise if the output has ended and the container lives on: something on the way to the daemon has ended it.
+
+        A proxy does so after some time without output, and closes a Unix socket as cleanly as the daemon does.
+        """
+        with trio.move_on_after(OUTPUT_END_TIMEOUT):
+            await self.execution.wait_exited()
+            return
+        # A daemon that is busy with the exit responds after it.
+        if (await self._state()).running:
+            raise EngineUnreachable("container_attach: the connection was closed while the container ran")
 
     async def _watch(self) -> None:
         """Kill the container at its time-out, or when the execution asks for it. Raise if it does not exit then."""
@@ -251,6 +276,7 @@ class Supervisor:
                 await attached.send_all(part)
             if self._closes_stdin:
                 attached.send_eof()
+            self._is_fed = True
         except EngineUnreachable:
             # The container has closed its stdin or exited. If the daemon is gone, the reader and the wait raise.
             return

@@ -30,6 +30,7 @@ ROOMS = (
     "networks",
     "rules",
     "runs",
+    "serve",
     "sandbox",
     "warm",
 )

@@ -1,9 +1,10 @@
 """The command ``lightrunner``.
 
-Start with parser.py, which has every command and option (run_options.py: those of a run; commands.py: what each command
-has), and app.py, which runs a command and turns its end into an exit status. Pure: values.py and request.py make a
-request of the arguments, lookup.py finds a run by the beginning of its id, tables.py makes JSON and tables of results,
-exits.py has the exit statuses. control.py has the commands for detached runs, upkeep.py those for what is left over.
-runs.py has `run` and `attach`, diagnosis.py `doctor`, latency.py `bench`, completion.py the completion of shells.
-stdio.py writes bytes as they are, progress.py shows progress, signals.py waits for Ctrl-C.
+Start with parser.py, which has every command and option (run_options.py: those of a run; server_options.py: those of a
+server; commands.py: what each command has), and app.py, which runs a command and turns its end into an exit status.
+Pure: values.py and request.py make a request of the arguments, lookup.py finds a run by the beginning of its id,
+tables.py makes JSON and tables of results, exits.py has the exit statuses. control.py has the commands for detached
+runs, upkeep.py those for what is left over. runs.py has `run` and `attach`, diagnosis.py `doctor`, latency.py `bench`,
+serve.py `serve`, completion.py the completion of shells. stdio.py writes bytes as they are, progress.py shows progress,
+signals.py waits for Ctrl-C.
 """

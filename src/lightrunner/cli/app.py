@@ -23,6 +23,7 @@ from .diagnosis import doctor
 from .exits import CommandError, status_of_error
 from .latency import bench
 from .parser import build_parser, split_command
+from .serve import serve_runs
 from .signals import Signals, end, until_signal
 from .stdio import keep_descriptors_taken, put, say
 
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "cache": upkeep.cache,
     "doctor": doctor,
     "bench": bench,
+    "serve": serve_runs,
     "completion": completion,
 }
 

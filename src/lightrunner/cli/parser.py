@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from lightrunner.rules.limits import DEFAULT_CACHE_AGE, STOP_GRACE
 
-from . import exits, run_options, values
+from . import exits, run_options, server_options, values
 from .commands import Commands, Parser, add_host
 
 DESCRIPTION = """
@@ -64,6 +64,7 @@ def build_parser(
     _add_detached(factory)
     _add_upkeep(factory)
     _add_bench(factory)
+    _add_serve(factory)
     completion = factory.add(
         "completion",
         "print the code that completes commands, options and run ids in a shell",
@@ -305,6 +306,32 @@ def _add_bench(commands: Commands) -> None:
     _add_quiet(bench)
     run_options.add_setup(bench.add_argument_group("image").add_argument)
     run_options.add_limits(bench)
+
+
+def _add_serve(commands: Commands) -> None:
+    serve = commands.add(
+        "serve",
+        "serve runs over HTTP, for programs in other languages",
+        """
+        Needs the extra: pip install 'lightrunner[serve]'. POST /runs starts a run,
+        GET /runs/ID/output streams its output, GET /openapi.json describes the rest.
+
+        A Unix socket has mode 0600: only this user can connect. TCP is for loopback
+        addresses alone, with a token: clients send Authorization: Bearer TOKEN.
+
+        No request exceeds the maxima below. No request names a file of this host.
+        Ctrl-C and SIGTERM end all runs; nothing is left of them.
+        """,
+        """
+        lightrunner serve
+        lightrunner serve --listen unix:///run/me/lightrunner.sock --memory 256m --concurrent 8
+        LIGHT_RUNNER_SERVE_TOKEN=$(openssl rand -hex 16) lightrunner serve --listen 127.0.0.1:8080
+        """,
+        json=False,
+    )
+    server_options.add_address(serve)
+    server_options.add_policy(serve)
+    run_options.add_walls(serve.add_argument_group("limits and isolation of each container").add_argument)
 
 
 def _add_run_id(parser: argparse.ArgumentParser, *, several: bool = False) -> None:

@@ -132,6 +132,6 @@ def runner_options(args: argparse.Namespace) -> RunnerOptions:
         seccomp=args.seccomp,
         userns=args.userns,
         disk=args.disk,
-        usage=args.command_name == "run" and args.usage,
+        usage=getattr(args, "usage", False),
         host=args.host,
     )

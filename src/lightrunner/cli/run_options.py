@@ -89,7 +89,7 @@ def add_setup(add_argument: Callable[..., object]) -> None:
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
-    """Limits, and the walls of the sandbox."""
+    """Limits of a run, and the walls around it."""
     group = parser.add_argument_group("limits and isolation")
     group.add_argument(
         "--timeout",
@@ -98,39 +98,42 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         default=limits.DEFAULT_TIMEOUT,
         help="kill it after 90, 5m, 2h, … (default: 20m); none: never",
     )
+    group.add_argument("--cpu-timeout", metavar="DURATION", type=values.duration, help="kill it after that CPU time")
     group.add_argument(
+        "--network",
+        metavar="NAME",
+        help="none, or the name of a network (default: a bridge on which containers cannot reach each other)",
+    )
+    add_walls(group.add_argument)
+
+
+def add_walls(add_argument: Callable[..., object]) -> None:
+    """The options of a runner: the limits and the walls of every container."""
+    add_argument(
         "-m",
         "--memory",
         metavar="SIZE",
         default=limits.DEFAULT_MEMORY,
         help="the memory limit, swap included: 256m, 1.5g (default: %(default)s)",
     )
-    group.add_argument(
-        "--cpus", metavar="N", default=f"{limits.DEFAULT_CPUS:g}", help="the CPU limit (default: %(default)s)"
-    )
-    group.add_argument(
-        "--network",
-        metavar="NAME",
-        help="none, or the name of a network (default: a bridge on which containers cannot reach each other)",
-    )
-    group.add_argument(
+    add_argument("--cpus", metavar="N", default=f"{limits.DEFAULT_CPUS:g}", help="the CPU limit (default: %(default)s)")
+    add_argument(
         "--runtime",
         metavar="NAME",
         default=limits.DEFAULT_RUNTIME,
         help="runc, runsc (gVisor), kata, or any name that the daemon knows (default: %(default)s)",
     )
-    group.add_argument("--gpus", metavar="GPUS", help="all, a count, or a list: device=0,1 (default: none)")
-    group.add_argument(
+    add_argument("--gpus", metavar="GPUS", help="all, a count, or a list: device=0,1 (default: none)")
+    add_argument(
         "--pids",
         metavar="N",
         type=values.count,
         default=limits.DEFAULT_PIDS,
         help="how many processes and threads it may have (default: %(default)s)",
     )
-    group.add_argument("--cpu-timeout", metavar="DURATION", type=values.duration, help="kill it after that CPU time")
-    group.add_argument("--disk", metavar="SIZE", help="how much it may write to its file system: 1g")
-    group.add_argument("--read-only", action="store_true", help="make the image's file system read-only")
-    group.add_argument(
+    add_argument("--disk", metavar="SIZE", help="how much it may write to its file system: 1g")
+    add_argument("--read-only", action="store_true", help="make the image's file system read-only")
+    add_argument(
         "--tmpfs",
         metavar="PATH[:OPTIONS]",
         type=values.tmpfs,
@@ -138,7 +141,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a folder in memory: /scratch:size=64m",
     )
-    group.add_argument(
+    add_argument(
         "--ulimit",
         metavar="NAME=SOFT[:HARD]",
         type=values.ulimit,
@@ -146,11 +149,11 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a limit of each process: nofile=1024",
     )
-    group.add_argument("--seccomp", metavar="FILE", help="a seccomp profile in place of the daemon's")
-    group.add_argument(
+    add_argument("--seccomp", metavar="FILE", help="a seccomp profile in place of the daemon's")
+    add_argument(
         "--userns", choices=["host", "remap"], help="remap: fail unless the daemon maps users to unprivileged ones"
     )
-    group.add_argument(
+    add_argument(
         "--allow-new-privileges",
         action="store_true",
         help="let setuid programs raise privileges, which is blocked by default",

@@ -3,14 +3,16 @@
 import argparse
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lightrunner import ExtractSpec, RunnerOptions, RunRequest
 from lightrunner.cli.exits import USAGE, UsageError
+from lightrunner.cli.messages import CopyIn, CopyOut, Exec
 from lightrunner.cli.parser import build_parser, split_command
-from lightrunner.cli.request import bench_request, run_request, runner_options
+from lightrunner.cli.request import bench_request, copy_order, exec_order, run_request, runner_options, sandbox_request
 from lightrunner.cli.values import InputSource
 from lightrunner.plan import check_options, check_request
 
@@ -148,3 +150,54 @@ def test_bench_takes_the_request_that_it_repeats() -> None:
     made = bench_request(args, command)
     assert made == RunRequest(image="i", entrypoint="echo 'a b'", run=["true"], network="none", timeout=9.0)
     assert check_options(runner_options(args)) == check_options(RunnerOptions())
+
+
+def test_a_sandbox_takes_the_options_of_a_run() -> None:
+    of_run = {"--input", "--extract", "--cpu-timeout", "--output-limit"}
+    end = EVERYTHING.index("--")
+    words: list[str] = []
+    values = iter(EVERYTHING[1:end])
+    for word in values:
+        if word in of_run:
+            next(values)
+        elif word not in {"--tty", "--usage"}:
+            words.append(word)
+    args, _ = parse("sandbox", *words, "--expose", "80", "--expose", "81")
+    run_args, command = parse(*EVERYTHING)
+    assert runner_options(args) == msgspec.structs.replace(runner_options(run_args), usage=False)
+    made, run = sandbox_request(args, {"HOME": "/h"}), run_request(run_args, command, {"HOME": "/h"}, lambda _: b"")
+    same = ("image", "run", "dir", "ignore", "timeout", "network", "env", "workdir", "platform", "user", "hostname")
+    assert [getattr(made, name) for name in same] == [getattr(run, name) for name in same]
+    assert (made.extra_hosts, made.labels) == (run.extra_hosts, run.labels)
+    assert args.expose == [80, 81]
+    least, _ = parse("sandbox", "busybox")
+    assert check_request(sandbox_request(least, {})) == check_request(RunRequest(image="busybox"))
+
+
+def test_the_order_of_exec() -> None:
+    def order(*arguments: str) -> Exec:
+        args, command = parse("exec", "3f2a", *arguments)
+        assert args.sandbox_id == "3f2a"
+        return exec_order(args, command, {"HOME": "/h"}, terminal=(1, 2) if args.tty else None)
+
+    assert order("--", "a", "--b c") == Exec(command=["a", "--b c"])
+    assert order("-c", "a | b") == Exec(command="a | b")
+    everything = ("-e", "HOME", "-w", "w", "-u", "1", "--timeout", "1m", "-t", "--", "a")
+    assert order(*everything) == Exec(
+        command=["a"], env={"HOME": "/h"}, workdir="w", user="1", timeout=60.0, terminal=(1, 2)
+    )
+    for wrong in ([], ["--"], ["-c", "a", "--", "b"]):
+        with pytest.raises(UsageError, match="command"):
+            order(*wrong)
+
+
+def test_the_order_of_cp() -> None:
+    def order(*arguments: str) -> tuple[str, CopyIn | CopyOut]:
+        return copy_order(parse("cp", *arguments)[0], absolute=lambda path: f"/abs/{path.rstrip('/')}")
+
+    assert order("a", "3f2a:b/") == ("3f2a", CopyIn("/abs/a", "b/", None))
+    assert order("-u", "7", "3f2a:b", "a") == ("3f2a", CopyOut("b", "/abs/a", "7"))
+    assert order("3f2a:b", "a/") == ("3f2a", CopyOut("b", "/abs/a/", None))
+    for wrong in (["a", "b"], ["1:a", "2:b"]):
+        with pytest.raises(UsageError, match="one of the two paths has to be in a sandbox"):
+            order(*wrong)

@@ -1,4 +1,4 @@
-"""Results as exit statuses, JSON and tables, and runs by the beginning of their ids."""
+"""Results as exit statuses, JSON and tables, and runs and sandboxes by the beginning of their ids."""
 
 import json
 from datetime import UTC, datetime
@@ -20,7 +20,8 @@ from lightrunner import (
 )
 from lightrunner.cli import exits, tables
 from lightrunner.cli.exits import UsageError, status_of_error, status_of_result
-from lightrunner.cli.lookup import find_run
+from lightrunner.cli.lookup import find_run, find_sandbox
+from lightrunner.cli.messages import Ended
 from lightrunner.results import ExtractStatus
 
 
@@ -144,3 +145,15 @@ def test_the_beginning_of_several_runs() -> None:
         find_run("a", states("aa", "ab", "b"))
     with pytest.raises(UsageError, match="6 runs: a0, a1, a2, a3 and 2 more"):
         find_run("a", states(*(f"a{at}" for at in range(6))))
+
+
+def test_a_sandbox_by_the_beginning_of_its_id() -> None:
+    assert find_sandbox("ab", ["abc", "b"]) == "abc"
+    assert find_sandbox("a", ["ab", "a"]) == "a"
+    for text, reason in (("", "no sandbox ''"), ("c", "`lightrunner sandboxes`"), ("a", "2 sandboxes: ab, ac")):
+        with pytest.raises(UsageError, match=reason):
+            find_sandbox(text, ["ab", "ac"])
+
+
+def test_a_message_as_an_object_has_no_type() -> None:
+    assert tables.untagged(Ended(1, "why")) == {"exit_code": 1, "told": "why"}

@@ -152,3 +152,28 @@ def test_what_has_no_name_and_value(text: str) -> None:
     assert "NAME=VALUE" in refused(values.pair, text)
     assert "NAME:ADDRESS" in refused(values.host_entry, text)
     assert "NAME=LIMIT" in refused(values.ulimit, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3f2a:/app", ("3f2a", "/app")),
+        ("3f2a:a:b", ("3f2a", "a:b")),
+        ("./a:b", (None, "./a:b")),
+        ("/a:b", (None, "/a:b")),
+        ("../a:b", (None, "../a:b")),
+        ("a", (None, "a")),
+    ],
+)
+def test_a_place(text: str, value: tuple[str | None, str]) -> None:
+    assert values.place(text) == value
+
+
+@pytest.mark.parametrize("text", ["", ":", "a:", ":a"])
+def test_what_is_no_place(text: str) -> None:
+    assert refused(values.place, text)
+
+
+def test_ports() -> None:
+    assert [values.port(text) for text in ("1", "65535")] == [1, 65535]
+    assert [refused(values.port, text) for text in ("0", "65536", "http", "")]

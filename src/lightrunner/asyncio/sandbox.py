@@ -152,6 +152,10 @@ class Sandbox:
         """Save the sandbox's files as an image, as `lightrunner.Sandbox.snapshot` does. Return its reference."""
         return await self._bridge.call(self._box.snapshot, name)
 
+    async def wait_closed(self) -> str:
+        """Wait until the sandbox's end, as `lightrunner.Sandbox.wait_closed` does. Return the reason."""
+        return await self._bridge.call(self._box.wait_closed)
+
     def _ended(self, task: asyncio.Task[RunResult]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():

@@ -16,7 +16,7 @@ from lightrunner import LightRunnerError
 from lightrunner.engine import EngineEndpointError, EngineError, EngineUnreachable
 from lightrunner.telemetry import RUN_LOGGER
 
-from . import control, exits, runs, tables, upkeep
+from . import boxes, control, exits, holding, runs, tables, upkeep
 from .commands import TAKE_COMMANDS
 from .completion import complete, completion
 from .diagnosis import doctor
@@ -31,6 +31,10 @@ Command = Callable[[argparse.Namespace, Sequence[str] | None, Signals], Awaitabl
 
 COMMANDS: dict[str, Command] = {
     "run": runs.run,
+    "sandbox": holding.sandbox,
+    "sandboxes": boxes.sandboxes,
+    "exec": boxes.exec_,
+    "cp": boxes.cp,
     "ps": control.ps,
     "attach": runs.attach,
     "logs": control.logs,

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from . import exits
 
-TAKE_COMMANDS = frozenset({"run", "bench"})
+TAKE_COMMANDS = frozenset({"run", "bench", "exec"})
 """The commands that take a command for the container, behind ``--``."""
 
 
@@ -25,7 +25,10 @@ class Parser(argparse.ArgumentParser):
         """Exit as `error` does, on words that no option takes."""
         hint = ""
         if command_name in TAKE_COMMANDS and not words[0].startswith("-"):
-            hint = f"; the command goes behind --: lightrunner {command_name} IMAGE [options] -- {shlex.join(words)}"
+            operand = "ID" if command_name == "exec" else "IMAGE"
+            hint = (
+                f"; the command goes behind --: lightrunner {command_name} {operand} [options] -- {shlex.join(words)}"
+            )
         self.error(f"unrecognized arguments: {' '.join(words)}{hint}")
 
     def print_help(self, file: Any = None) -> None:
@@ -80,3 +83,8 @@ def add_host(parser: argparse.ArgumentParser, *, default: str | None) -> None:
         default=default,
         help="the daemon: unix:///path, tcp://host:port or ssh://user@host (default: as the environment says)",
     )
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """The option against progress."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr; errors are still told")

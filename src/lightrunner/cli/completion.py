@@ -12,6 +12,7 @@ from lightrunner import list_states
 
 from .exits import OK, CommandError
 from .signals import Signals
+from .sockets import live_sandboxes
 from .stdio import put
 
 _HOW = "completion needs argcomplete: pip install 'lightrunner[cli]'"
@@ -38,12 +39,17 @@ def complete(parser: argparse.ArgumentParser) -> None:
         return
 
     class Completer(FilesCompleter):
-        """Ids where runs are meant, else files."""
+        """Ids where runs or sandboxes are meant, else files."""
 
         def __call__(self, prefix: str, **more: object) -> list[str]:
             action = more.get("action")
-            is_run = isinstance(action, argparse.Action) and action.dest == "run_id"
-            return run_ids() if is_run else super().__call__(prefix, **more)
+            match action.dest if isinstance(action, argparse.Action) else "":
+                case "run_id":
+                    return run_ids()
+                case "sandbox_id":
+                    return sandbox_ids()
+                case _:
+                    return super().__call__(prefix, **more)
 
     autocomplete(parser, always_complete_options="long", default_completer=Completer())
 
@@ -52,5 +58,13 @@ def run_ids() -> list[str]:
     """The ids of this host's detached runs."""
     try:
         return [state.id for state in list_states()]
+    except OSError:
+        return []
+
+
+def sandbox_ids() -> list[str]:
+    """The ids of this host's sandboxes."""
+    try:
+        return live_sandboxes()
     except OSError:
         return []

@@ -1,6 +1,6 @@
 """The command line: one definition of every command, option and help text (pure).
 
-`lightrunner.cli.run_options` has the options of a run.
+`lightrunner.cli.run_options` has the options of a run, `lightrunner.cli.sandbox_commands` the commands for sandboxes.
 """
 
 import argparse
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from lightrunner.rules.limits import DEFAULT_CACHE_AGE, STOP_GRACE
 
 from . import exits, run_options, server_options, values
-from .commands import Commands, Parser, add_host
+from .commands import Commands, Parser, add_host, add_quiet
+from .sandbox_commands import add_sandboxes
 
 DESCRIPTION = """
 Run one piece of untrusted code in one disposable container, and leave nothing behind.
@@ -21,8 +22,8 @@ examples:
   lightrunner doctor
 
 exit status:
-  of `run` and `attach`   the container's exit code
-  {exits.USAGE}   the command line is wrong, or there is no such run
+  of `run` and `attach`   the container's exit code; of `exec` the command's
+  {exits.USAGE}   the command line is wrong, or there is no such run or sandbox
   {exits.UNREACHABLE}   the Docker daemon cannot be reached
   {exits.INCOMPLETE}   the container ended with 0, but not all of --extract could be copied
   {exits.FAILED}   lightrunner or the daemon failed
@@ -61,6 +62,7 @@ def build_parser(
     )
     factory = Commands(commands.add_parser, formatter)
     _add_run(factory)
+    add_sandboxes(factory)
     _add_detached(factory)
     _add_upkeep(factory)
     _add_bench(factory)
@@ -120,6 +122,7 @@ def _add_run(commands: Commands) -> None:
         usage="%(prog)s IMAGE [options] [-- COMMAND ...]",
     )
     run_options.add_image(run)
+    run_options.add_shell(run)
     run.add_argument(
         "-d", "--detach", action="store_true", help="start it, print its id, and leave it; see `lightrunner attach`"
     )
@@ -130,7 +133,7 @@ def _add_run(commands: Commands) -> None:
         default=0.0,
         help="on Ctrl-C or SIGTERM, pass the signal on, and kill only after this time or a second signal (default: 0)",
     )
-    _add_quiet(run)
+    add_quiet(run)
     run_options.add_files(run)
     run_options.add_limits(run)
     run_options.add_identity(run)
@@ -168,7 +171,7 @@ def _add_detached(commands: Commands) -> None:
         """,
     )
     _add_run_id(attach)
-    _add_quiet(attach)
+    add_quiet(attach)
 
     logs = commands.add(
         "logs",
@@ -294,6 +297,7 @@ def _add_bench(commands: Commands) -> None:
         usage="%(prog)s IMAGE [options] [-- COMMAND ...]",
     )
     run_options.add_image(bench)
+    run_options.add_shell(bench)
     bench.add_argument(
         "--samples", metavar="N", type=values.count, default=10, help="runs of each way (default: %(default)s)"
     )
@@ -303,7 +307,7 @@ def _add_bench(commands: Commands) -> None:
         choices=["cold", "prepared", "warm"],
         help="measure only this one; may be repeated (default: all)",
     )
-    _add_quiet(bench)
+    add_quiet(bench)
     run_options.add_setup(bench.add_argument_group("image").add_argument)
     run_options.add_limits(bench)
 
@@ -341,7 +345,3 @@ def _add_run_id(parser: argparse.ArgumentParser, *, several: bool = False) -> No
         nargs="+" if several else None,
         help="the run's id, or the beginning of it that no other run has",
     )
-
-
-def _add_quiet(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr; errors are still told")

@@ -13,7 +13,8 @@ from lightrunner import ExtractSpec, RunnerOptions, RunRequest
 from lightrunner.rules.limits import DEFAULT_TTY_SIZE
 
 from .exits import UsageError
-from .values import InputSource, Variable
+from .messages import CopyIn, CopyOut, Exec
+from .values import InputSource, Place, Variable
 
 
 def entrypoint(args: argparse.Namespace, command: Sequence[str] | None) -> str | None:
@@ -99,6 +100,76 @@ def run_request(
     )
 
 
+def sandbox_request(args: argparse.Namespace, environ: Mapping[str, str]) -> RunRequest:
+    """The request of ``lightrunner sandbox``.
+
+    Raises:
+        UsageError: as `environment`.
+    """
+    return RunRequest(
+        image=args.image,
+        run=args.setup,
+        dir=args.dir,
+        ignore=args.ignore,
+        timeout=args.timeout,
+        network=args.network,
+        env=environment(args.env, environ),
+        workdir=args.workdir,
+        platform=args.platform,
+        user=args.user,
+        hostname=args.hostname,
+        extra_hosts=dict(args.add_host),
+        labels=dict(args.label),
+        pull=args.pull,
+    )
+
+
+def exec_order(
+    args: argparse.Namespace,
+    command: Sequence[str] | None,
+    environ: Mapping[str, str],
+    *,
+    terminal: tuple[int, int] | None,
+) -> Exec:
+    """The order of ``lightrunner exec``. `terminal` has rows and columns.
+
+    Raises:
+        UsageError: there is no command, or there are two; as `environment`.
+    """
+    script: str | None = args.shell
+    if script is not None and command is not None:
+        raise UsageError("both --shell and a command behind -- are given")
+    if script is None and not command:
+        raise UsageError("no command: give it behind --, or with --shell")
+    return Exec(
+        command=list(command or ()) if script is None else script,
+        env=environment(args.env, environ),
+        workdir=args.workdir,
+        user=args.user,
+        timeout=args.timeout,
+        terminal=terminal,
+    )
+
+
+def copy_order(
+    args: argparse.Namespace, *, absolute: Callable[[str], str] = os.path.abspath
+) -> tuple[str, CopyIn | CopyOut]:
+    """The sandbox's id, or its beginning, and the order of ``lightrunner cp``.
+
+    Raises:
+        UsageError: none of the two paths is in a sandbox, or both are.
+    """
+    source: Place = args.source
+    target: Place = args.target
+    if source.sandbox is None and target.sandbox is not None:
+        return target.sandbox, CopyIn(absolute(source.path), target.path, args.user)
+    if source.sandbox is not None and target.sandbox is None:
+        # The slash at the end, which `abspath` takes off, says that it is a folder.
+        slash = "/" if target.path.endswith("/") else ""
+        return source.sandbox, CopyOut(source.path, absolute(target.path) + slash, args.user)
+    raise UsageError("one of the two paths has to be in a sandbox, ID:PATH, and the other one here")
+
+
 def bench_request(args: argparse.Namespace, command: Sequence[str] | None) -> RunRequest:
     """The request of ``lightrunner bench``.
 
@@ -118,7 +189,7 @@ def bench_request(args: argparse.Namespace, command: Sequence[str] | None) -> Ru
 
 
 def runner_options(args: argparse.Namespace) -> RunnerOptions:
-    """The options of the runner for ``run`` and ``bench``."""
+    """The options of the runner for ``run``, ``sandbox`` and ``bench``."""
     return RunnerOptions(
         memory=args.memory,
         cpus=args.cpus,

@@ -1,4 +1,4 @@
-"""The options of a run: what `lightrunner run` and `lightrunner bench` share, in groups (pure)."""
+"""The options of a run: what `run`, `sandbox`, `exec` and `bench` share, in groups (pure)."""
 
 import argparse
 from collections.abc import Callable
@@ -9,8 +9,12 @@ from . import values
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
-    """The image, and the command in it."""
+    """The image."""
     parser.add_argument("image", metavar="IMAGE", help="the image; see --pull")
+
+
+def add_shell(parser: argparse.ArgumentParser) -> None:
+    """The command as a line for a shell."""
     parser.add_argument(
         "-c",
         "--shell",
@@ -22,19 +26,7 @@ def add_image(parser: argparse.ArgumentParser) -> None:
 def add_files(parser: argparse.ArgumentParser) -> None:
     """Files and input, and what the run finds around it."""
     group = parser.add_argument_group("files and input")
-    group.add_argument(
-        "--dir",
-        metavar="PATH",
-        help="copy a folder into the workdir, without .git, node_modules, build and cache folders, virtual "
-        "environments, and links",
-    )
-    group.add_argument(
-        "--ignore",
-        metavar="PATTERN",
-        action="append",
-        default=[],
-        help="leave more of --dir out: a name or a shell pattern; one with a slash matches the whole relative path",
-    )
+    _add_folder(group.add_argument)
     group.add_argument(
         "--input",
         metavar="JSON|@FILE|-",
@@ -50,7 +42,39 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         help="after exit code 0, copy a file or a folder out: FROM in the container (relative: from the workdir), TO "
         "a folder here. A folder's contents land directly in TO, a file as TO/its name",
     )
-    group.add_argument(
+    add_env(group.add_argument)
+    _add_workdir(group.add_argument)
+    add_setup(group.add_argument)
+
+
+def add_sandbox_files(parser: argparse.ArgumentParser) -> None:
+    """Files, and what commands of a sandbox find around them."""
+    group = parser.add_argument_group("files")
+    _add_folder(group.add_argument)
+    add_env(group.add_argument)
+    _add_workdir(group.add_argument)
+    add_setup(group.add_argument)
+
+
+def _add_folder(add_argument: Callable[..., object]) -> None:
+    add_argument(
+        "--dir",
+        metavar="PATH",
+        help="copy a folder into the workdir, without .git, node_modules, build and cache folders, virtual "
+        "environments, and links",
+    )
+    add_argument(
+        "--ignore",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="leave more of --dir out: a name or a shell pattern; one with a slash matches the whole relative path",
+    )
+
+
+def add_env(add_argument: Callable[..., object]) -> None:
+    """Environment variables."""
+    add_argument(
         "-e",
         "--env",
         metavar="NAME[=VALUE]",
@@ -59,14 +83,16 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="set an environment variable; without =VALUE, to its value here",
     )
-    group.add_argument(
+
+
+def _add_workdir(add_argument: Callable[..., object]) -> None:
+    add_argument(
         "-w",
         "--workdir",
         metavar="PATH",
         default=limits.DEFAULT_WORKDIR,
         help="the working directory, on a fresh volume (default: %(default)s)",
     )
-    add_setup(group.add_argument)
 
 
 def add_setup(add_argument: Callable[..., object]) -> None:
@@ -88,8 +114,8 @@ def add_setup(add_argument: Callable[..., object]) -> None:
     )
 
 
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """Limits of a run, and the walls around it."""
+def add_limits(parser: argparse.ArgumentParser, *, of_run: bool = True) -> None:
+    """Limits, and the walls around a container. `of_run`: those that a sandbox lacks as well."""
     group = parser.add_argument_group("limits and isolation")
     group.add_argument(
         "--timeout",
@@ -98,7 +124,10 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         default=limits.DEFAULT_TIMEOUT,
         help="kill it after 90, 5m, 2h, … (default: 20m); none: never",
     )
-    group.add_argument("--cpu-timeout", metavar="DURATION", type=values.duration, help="kill it after that CPU time")
+    if of_run:
+        group.add_argument(
+            "--cpu-timeout", metavar="DURATION", type=values.duration, help="kill it after that CPU time"
+        )
     group.add_argument(
         "--network",
         metavar="NAME",
@@ -160,10 +189,15 @@ def add_walls(add_argument: Callable[..., object]) -> None:
     )
 
 
-def add_identity(parser: argparse.ArgumentParser) -> None:
-    """Who and where the command is, and its terminal."""
-    group = parser.add_argument_group("identity and output")
-    group.add_argument("-u", "--user", metavar="USER[:GROUP]", help="the user of the command (default: the image's)")
+def add_user(add_argument: Callable[..., object], default: str) -> None:
+    """The user. `default` says who it is otherwise."""
+    add_argument("-u", "--user", metavar="USER[:GROUP]", help=f"the user of the command (default: {default})")
+
+
+def add_identity(parser: argparse.ArgumentParser, *, of_run: bool = True) -> None:
+    """Who and where the command is. `of_run`: also what becomes of its output."""
+    group = parser.add_argument_group("identity and output" if of_run else "identity")
+    add_user(group.add_argument, "the image's")
     group.add_argument("--hostname", metavar="NAME", help="the container's host name")
     group.add_argument(
         "--add-host",
@@ -182,6 +216,8 @@ def add_identity(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a label of the container",
     )
+    if not of_run:
+        return
     group.add_argument(
         "--output-limit", metavar="BYTES", type=values.count, help="kill it once it has written more than that"
     )

@@ -24,6 +24,13 @@ def as_object(value: msgspec.Struct) -> dict[str, object]:
     return fields
 
 
+def untagged(value: msgspec.Struct) -> dict[str, object]:
+    """A message as a JSON object, without its type."""
+    fields = as_object(value)
+    fields.pop("type", None)
+    return fields
+
+
 def result_object(result: RunResult, **more: object) -> dict[str, object]:
     """A result as a JSON object, with its output as text.
 

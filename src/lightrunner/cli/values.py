@@ -17,6 +17,7 @@ from lightrunner import ExtractSpec
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|s|m|h|d)?")
 _COUNT = re.compile(r"[1-9][0-9]{0,8}")
 _ULIMIT = re.compile(r"(?P<name>[a-z]+)=(?P<soft>-?[0-9]{1,19})(?::(?P<hard>-?[0-9]{1,19}))?")
+_MAX_PORT = 65535
 _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -25,6 +26,13 @@ class Variable(NamedTuple):
 
     name: str
     value: str | None
+
+
+class Place(NamedTuple):
+    """A path in a sandbox, or, without one, of this host."""
+
+    sandbox: str | None
+    path: str
 
 
 class InputSource(NamedTuple):
@@ -116,3 +124,22 @@ def ulimit(text: str) -> tuple[str, int | tuple[int, int]]:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=LIMIT or NAME=SOFT:HARD")
     soft = int(match["soft"])
     return match["name"], soft if match["hard"] is None else (soft, int(match["hard"]))
+
+
+def place(text: str) -> Place:
+    """``ID:PATH``, or a path of this host; one of those that has a colon starts with ``/`` or ``./``."""
+    sandbox, separator, path = text.partition(":")
+    if not separator or text.startswith(("/", ".")):
+        if not text:
+            raise argparse.ArgumentTypeError("a path is empty")
+        return Place(None, text)
+    if not sandbox or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ID:PATH, a sandbox and a path in it")
+    return Place(sandbox, path)
+
+
+def port(text: str) -> int:
+    """A TCP port."""
+    if _COUNT.fullmatch(text) is None or int(text) > _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to {_MAX_PORT}")
+    return int(text)

@@ -292,6 +292,15 @@ class Sandbox:
         with mapped_errors(LightRunnerErrorCode.SNAPSHOT_FAILED, "image_commit", container_id=self.container_id):
             return await run_in_child(take_snapshot, self._context, tag)
 
+    async def wait_closed(self) -> str:
+        """Wait until the sandbox's end: its block has ended, its time is over, or it was lost. Return the reason.
+
+        Nothing interrupts the block when the sandbox is lost; later calls raise SANDBOX_CLOSED.
+        """
+        await self._session.wait_closed()
+        assert self._session.error is not None
+        return self._session.error.message
+
     async def _live(
         self, plan: CommandPlan, *, is_tty: bool, task_status: trio.TaskStatus[SandboxProcess]
     ) -> RunResult:

@@ -84,7 +84,7 @@ REQUESTS: list[dict[str, Any]] = [
     {"tty_size": (24,)},
     {"tty_size": (0, 80)},
     {"tty_size": "24x80"},
-    {"tty": True, "input": "x" * 5000},
+    {"tty": True, "input": b"x" * 5000},
 ]
 
 OPTIONS: list[dict[str, Any]] = [

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -269,6 +269,15 @@ def _flag(field: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise RuleViolation(field, value, "not True or False")
     return value
+
+
+def check_stdin(plan: RunPlan, request: RunRequest, stdin: object) -> RunPlan:
+    """Check a source of stdin. Return the plan of a run that has a stdin, and that the source alone writes to."""
+    if not isinstance(stdin, AsyncIterable):
+        raise RuleViolation("stdin", stdin, "not an async iterable of bytes")
+    if request.input is not None:
+        raise RuleViolation("stdin", stdin, "there is an input as well; give one of the two")
+    return plan._replace(input=b"")
 
 
 def encode_input(value: object) -> bytes | None:

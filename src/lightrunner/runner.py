@@ -1,6 +1,6 @@
 """`DockerRunner`: the entry point, which delegates to the packages below it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Self
@@ -20,7 +20,7 @@ from .init.volume import InitVolume
 from .keywords import keywords_of
 from .networks.allocation import Networks
 from .nurseries import run_in_child
-from .plan import RunPlan, check_detachable, check_mounts, check_options, check_request
+from .plan import RunPlan, check_detachable, check_mounts, check_options, check_request, check_stdin
 from .pool import check_pool_size
 from .requests import RunnerOptions, RunRequest
 from .results import (
@@ -96,6 +96,7 @@ class DockerRunner:
         on_log: LogCallback | None = None,
         on_output: OutputCallback | None = None,
         on_progress: ProgressCallback | None = None,
+        stdin: AsyncIterable[bytes] | None = None,
         task_status: StartedStatus = trio.TASK_STATUS_IGNORED,
     ) -> RunResult:
         """Run one request in a new container, and remove everything that the run created.
@@ -110,6 +111,8 @@ class DockerRunner:
             on_output: called with each chunk of output, in the daemon's order, neither decoded nor split; as `on_log`,
                 it may be slow. Of output that both get, `on_output` has each chunk first.
             on_progress: called with the messages of a pull or a build.
+            stdin: yields the run's stdin while it runs, in place of the request's `input`. Its end is the end of file.
+                It is cancelled when the container exits.
             task_status: trio's, for ``nursery.start``.
 
         Returns:
@@ -118,7 +121,7 @@ class DockerRunner:
         Resource handling: when `run` returns or raises, its container and volume have been removed. Cancelling the
         surrounding scope kills the container and waits, for a bounded time, for its removal.
 
-        Error handling: an exception from a callback ends the run and propagates unchanged.
+        Error handling: an exception from a callback, or from `stdin`, ends the run and propagates unchanged.
 
         Raises:
             LightRunnerError: the request breaks a rule (INVALID_REQUEST), or the daemon failed (the other codes).
@@ -126,6 +129,8 @@ class DockerRunner:
         self._check_open()
         with invalid_request():
             plan = self._check(request)
+            if stdin is not None:
+                plan = check_stdin(plan, request, stdin)
         warn_of_dropped_env(plan.dropped_env)
         lifecycle = Run(
             self._engine,
@@ -135,6 +140,7 @@ class DockerRunner:
             listeners=Listeners(on_log, on_output),
             on_progress=on_progress,
             init_volume=self._init_volume,
+            stdin=stdin,
         )
         async with self._admission.admitted():
             return await run_in_child(lifecycle.run, task_status)

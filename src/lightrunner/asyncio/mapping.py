@@ -1,14 +1,15 @@
 """`MapResults`: the items of `DockerRunner.map`."""
 
 import contextvars
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Self, TypeVar
 
-from lightrunner.requests import RunRequest
-from lightrunner.runs.mapping import MapItem, MapProgress, Requests, iterate
+from lightrunner.runs.mapping import MapItem, MapProgress, iterate
 from lightrunner.runs.mapping import MapResults as TrioMapResults
 
 from .bridge import Bridge
+
+T = TypeVar("T")
 
 
 class MapResults:
@@ -37,23 +38,23 @@ class MapResults:
         return await self._bridge.call(self._results.receive)
 
 
-class HomeIterator(AsyncIterator[RunRequest]):
-    """Requests that the trio thread takes one by one, and that are iterated in the asyncio loop."""
+class HomeIterator(AsyncIterator[T]):
+    """Values that the trio thread takes one by one, and that are iterated in the asyncio loop."""
 
-    def __init__(self, bridge: Bridge, requests: Requests) -> None:
+    def __init__(self, bridge: Bridge, values: Iterable[T] | AsyncIterable[T]) -> None:
         self._bridge = bridge
-        self._requests = iterate(requests)
+        self._values = iterate(values)
         self._context = contextvars.copy_context()
 
-    async def __anext__(self) -> RunRequest:
-        request = await self._bridge.call_home(self._take, context=self._context)
-        if request is None:
+    async def __anext__(self) -> T:
+        value = await self._bridge.call_home(self._take, context=self._context)
+        if value is None:
             raise StopAsyncIteration
-        return request[0]
+        return value[0]
 
-    async def _take(self) -> tuple[RunRequest] | None:
+    async def _take(self) -> tuple[T] | None:
         # In a tuple: whatever the iterable yields is not its end.
         try:
-            return (await anext(self._requests),)
+            return (await anext(self._values),)
         except StopAsyncIteration:
             return None

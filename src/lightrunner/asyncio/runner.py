@@ -1,6 +1,6 @@
 """`DockerRunner` for asyncio: each method calls the trio runner's of that name."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -94,6 +94,7 @@ class DockerRunner:
         on_log: LogCallback | None = None,
         on_output: OutputCallback | None = None,
         on_progress: ProgressCallback | None = None,
+        stdin: AsyncIterable[bytes] | None = None,
     ) -> RunResult:
         """Run one request in a new container, and remove everything that the run created.
 
@@ -103,6 +104,8 @@ class DockerRunner:
             on_output: called with each chunk of output, in the daemon's order, neither decoded nor split. Of output
                 that both get, `on_output` has each chunk first.
             on_progress: called with the messages of a pull or a build.
+            stdin: yields the run's stdin while it runs, in place of the request's `input`. Its end is the end of file.
+                It is iterated in the event loop, and cancelled when the container exits.
 
         Returns:
             The result, also for a non-zero exit code.
@@ -110,13 +113,14 @@ class DockerRunner:
         Resource handling: when `run` returns or raises, its container and volume have been removed. Cancelling the
         awaiting task kills the container; `asyncio.CancelledError` is raised after its removal, which is bounded.
 
-        Error handling: an exception from a callback ends the run and propagates unchanged.
+        Error handling: an exception from a callback, or from `stdin`, ends the run and propagates unchanged.
 
         Raises:
             LightRunnerError: the request breaks a rule (INVALID_REQUEST), or the daemon failed (the other codes).
         """
         callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output, on_progress=on_progress)
-        return await self._bridge.call(callbacks.call, self._runner.run, request)
+        source = None if stdin is None else HomeIterator(self._bridge, stdin)
+        return await self._bridge.call(partial(callbacks.call, self._runner.run, request, stdin=source))
 
     async def start(
         self,
@@ -125,6 +129,7 @@ class DockerRunner:
         on_log: LogCallback | None = None,
         on_output: OutputCallback | None = None,
         on_progress: ProgressCallback | None = None,
+        stdin: AsyncIterable[bytes] | None = None,
     ) -> Execution:
         """Run one request in the background. Return its handle as soon as the daemon has started the container.
 
@@ -132,7 +137,10 @@ class DockerRunner:
         before the start is raised here, and the rest from `Execution.wait`.
         """
         callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output, on_progress=on_progress)
-        return await self._runs.start(lambda status: callbacks.call(self._runner.run, request, task_status=status))
+        source = None if stdin is None else HomeIterator(self._bridge, stdin)
+        return await self._runs.start(
+            lambda status: callbacks.call(self._runner.run, request, stdin=source, task_status=status)
+        )
 
     async def detach(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
         """Start a run that outlives this process. Return its id once the container has started.

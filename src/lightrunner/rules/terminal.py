@@ -1,6 +1,6 @@
 """Input for a terminal, as if it were typed. Pure.
 
-`typed` takes bytes and returns what to write to the terminal. It raises `RuleViolation` alone.
+`typed` and `end_of_input` take bytes and return what to write to the terminal. They raise `RuleViolation` alone.
 """
 
 from .limits import MAX_TERMINAL_LINE_BYTES
@@ -20,5 +20,10 @@ def typed(field: str, data: bytes) -> bytes:
     if longest >= MAX_TERMINAL_LINE_BYTES:
         reason = f"a terminal takes lines of at most {MAX_TERMINAL_LINE_BYTES - 1} bytes; one has {longest}"
         raise RuleViolation(field, data, reason)
+    return data + end_of_input(data)
+
+
+def end_of_input(data: bytes) -> bytes:
+    """Return Ctrl-D as often as the end of the file takes behind this input."""
     ends_inside_line = data and not data.endswith(b"\n")
-    return data + END_OF_FILE * (2 if ends_inside_line else 1)
+    return END_OF_FILE * (2 if ends_inside_line else 1)

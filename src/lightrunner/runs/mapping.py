@@ -9,7 +9,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import msgspec
 import trio
@@ -21,6 +21,8 @@ from lightrunner.requests import RunRequest
 from lightrunner.results import RunResult
 from lightrunner.rules.sizes import parse_count
 from lightrunner.rules.violation import RuleViolation
+
+T = TypeVar("T")
 
 Requests = Iterable[RunRequest] | AsyncIterable[RunRequest]
 
@@ -209,20 +211,20 @@ async def open_map(
         nursery.cancel_scope.cancel()
 
 
-def iterate(requests: Requests) -> AsyncIterator[RunRequest]:
+def iterate(values: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     """An async iterator over either kind of iterable."""
-    return aiter(requests) if isinstance(requests, AsyncIterable) else _Iterator(requests)
+    return aiter(values) if isinstance(values, AsyncIterable) else _Iterator(values)
 
 
-class _Iterator(AsyncIterator[RunRequest]):
+class _Iterator(AsyncIterator[T]):
     """An iterable's iterator, made async. (A generator would have to be closed.)"""
 
-    def __init__(self, requests: Iterable[RunRequest]) -> None:
-        self._requests = iter(requests)
+    def __init__(self, values: Iterable[T]) -> None:
+        self._values = iter(values)
 
-    async def __anext__(self) -> RunRequest:
+    async def __anext__(self) -> T:
         try:
-            return next(self._requests)
+            return next(self._values)
         except StopIteration:
             raise StopAsyncIteration from None
 

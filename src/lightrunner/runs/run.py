@@ -5,6 +5,8 @@
 The removal happens in every case.
 """
 
+from collections.abc import AsyncIterable
+
 import trio
 
 from lightrunner.engine import EngineClient
@@ -39,6 +41,7 @@ class Run:
         listeners: Listeners = NO_LISTENERS,
         on_progress: ProgressCallback | None = None,
         init_volume: InitVolume,
+        stdin: AsyncIterable[bytes] | None = None,
     ) -> None:
         self._engine = engine
         self._plan = plan
@@ -48,6 +51,7 @@ class Run:
         self._init_volume = init_volume
         # A terminal has one stream, in which a report would be seen.
         self._is_measured = sandbox.usage and plan.tty_size is None
+        self._source = stdin
         self._execution: Execution | None = None
 
     async def run(self, task_status: StartedStatus) -> RunResult:
@@ -116,6 +120,7 @@ class Run:
                 self._sandbox,
                 listeners=self._listeners,
                 stdin=stdin,
+                stdin_source=self._source,
             )
             self._execution = supervisor.execution
             task_status.started(self._execution)

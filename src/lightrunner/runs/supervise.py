@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from .measure import usage_of
 from .output import Listeners, Output
 from .phases import Phases
 from .prepare import Preparation
+from .stdin import feed
 
 
 class StartedContainer(NamedTuple):
@@ -79,6 +80,7 @@ class Supervisor:
         *,
         listeners: Listeners,
         stdin: Sequence[bytes] = (),
+        stdin_source: AsyncIterable[bytes] | None = None,
         closes_stdin: bool = True,
     ) -> None:
         """Supervise a container that has started.
@@ -90,7 +92,8 @@ class Supervisor:
             plan: the run.
             sandbox: its limits.
             listeners: the callbacks.
-            stdin: what is written to the container.
+            stdin: what is written to the container first.
+            stdin_source: yields what is written to it while it runs.
             closes_stdin: whether the end of stdin follows. Without StdinOnce that would be the end of the output too.
         """
         self.execution = Execution(engine, phases.id, container.id, tty=plan.tty_size is not None)
@@ -101,9 +104,10 @@ class Supervisor:
         self._sandbox = sandbox
         self._listeners = listeners
         self._stdin = stdin
-        self._closes_stdin = closes_stdin and plan.tty_size is None
+        self._stdin_source = stdin_source
+        self._closes_stdin = closes_stdin
         self._killed_for: Outcome | None = None
-        self._is_fed = not stdin
+        self._is_fed = not stdin and stdin_source is None
 
     async def result(self) -> RunResult:
         """Supervise until the exit, then extract the files. Return the result."""
@@ -188,8 +192,8 @@ class Supervisor:
                 watchers.start_soon(protected, self._watch)
                 if self._plan.cpu_timeout < math.inf:
                     watchers.start_soon(protected, self._watch_cpu_time)
-                if attached is not None and self._stdin:
-                    watchers.start_soon(protected, self._feed, attached)
+                if attached is not None and (self._stdin or self._stdin_source is not None):
+                    watchers.start_soon(self._feed, attached)
                 state = await self._exit(output)
                 duration = trio.current_time() - self._container.since
                 self.execution.set_exited()
@@ -270,16 +274,8 @@ class Supervisor:
         self.execution.request_kill(Outcome.CPU_TIMED_OUT)
 
     async def _feed(self, attached: AttachedStream) -> None:
-        """Write to stdin, then close it, unless it is a terminal's, which stays open."""
-        try:
-            for part in self._stdin:
-                await attached.send_all(part)
-            if self._closes_stdin:
-                attached.send_eof()
-            self._is_fed = True
-        except EngineUnreachable:
-            # The container has closed its stdin or exited. If the daemon is gone, the reader and the wait raise.
-            return
+        is_tty = self._plan.tty_size is not None
+        self._is_fed = await feed(attached, self._stdin, self._stdin_source, tty=is_tty, closes=self._closes_stdin)
 
     async def _extract(self, extracted: list[ExtractResult]) -> None:
         with self.execution.extract_scope:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lightrunner.cli import exits
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, wait_for
 from tools.raw_engine import RawEngine
 
 ALL_BYTES = bytes(range(256)) * 7 + b"\r\n\n\xff\xfe no newline"
@@ -110,6 +110,27 @@ def test_what_killed_the_command_is_told(
     assert done.returncode > 128
     assert done.stderr.startswith(b"lightrunner: killed ")
     assert told in done.stderr
+
+
+def test_interactive_stdin_arrives_as_it_comes(cli: Cli, busybox: str) -> None:
+    """The second line is written only after the first one's answer."""
+    arguments = ("run", busybox, "--network", "none", "-i", "-c", "while read n; do echo $((n + 1)); done; echo end")
+    with cli.started(*arguments, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        for number in (b"1", b"41"):
+            process.stdin.write(number + b"\n")
+            process.stdin.flush()
+            wait_for(process, b"%d\n" % (int(number) + 1))
+        process.stdin.close()
+        wait_for(process, b"end\n")
+    assert process.returncode == 0
+
+
+def test_a_command_that_does_not_read_its_interactive_stdin_ends(cli: Cli, busybox: str) -> None:
+    """Nothing ever arrives on stdin, and its read is left behind."""
+    with cli.started("run", busybox, "--network", "none", "-i", "--", "true", stdin=subprocess.PIPE) as process:
+        pass
+    assert process.returncode == 0
 
 
 def test_usage_is_told(cli: Cli, busybox: str) -> None:

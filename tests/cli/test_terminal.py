@@ -3,8 +3,11 @@
 import os
 import pty
 import re
+import select
+import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping
 
 import pytest
@@ -125,3 +128,37 @@ def test_completion(cli: Cli, busybox: str) -> None:
     run_id = cli.ok("run", busybox, "--network", "none", "--detach", "--", "sleep", "60").strip()
     assert run_id in completions(cli, f"lightrunner stop {run_id[:4]}")
     cli.ok("stop", "--grace", "0", run_id)
+
+
+def test_an_interactive_terminal(cli: Cli, busybox: str) -> None:
+    """A shell on this test's terminal: keys arrive at once, Ctrl-C is the container's, a new size is followed."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (20, 70))
+    before = termios.tcgetattr(slave)
+    command = cli.command("run", busybox, "--network", "none", "-it", "--", "sh", "-i")
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=cli.env) as process:
+        try:
+            shown = type_and_await(master, b"sleep 1; stty size; echo rea''dy\n", b"ready")
+            assert b"20 70" in shown
+            termios.tcsetwinsize(slave, (33, 99))
+            process.send_signal(signal.SIGWINCH)  # As the kernel does to a terminal's foreground processes.
+            type_and_await(master, b"sleep 1; stty size; sleep 60\n", b"33 99")
+            os.write(master, b"\x03")
+            type_and_await(master, b"echo int''errupted\n", b"interrupted")
+            os.write(master, b"exit 7\n")
+            assert process.wait(60) == 7
+            assert termios.tcgetattr(slave) == before
+        finally:
+            process.kill()
+            os.close(slave)
+            os.close(master)
+
+
+def type_and_await(master: int, keys: bytes, wanted: bytes) -> bytes:
+    """Type, and read what is shown until it has something in it, which the echo of the keys has not."""
+    os.write(master, keys)
+    shown = b""
+    while wanted not in shown:
+        assert select.select([master], [], [], 30)[0], shown
+        shown += os.read(master, 65536)
+    return shown

@@ -130,6 +130,8 @@ def test_output_is_captured_for_json_but_not_of_a_detached_run() -> None:
     [
         (["i", "-c", "a", "--", "b"], "both --shell and a command"),
         (["i", "--"], "no command behind --"),
+        (["i", "-i", "--input", "1"], "--interactive does not go together with --input"),
+        (["i", "-i", "-d"], "--interactive does not go together with --detach"),
         (["i", "--env", "ABSENT"], "--env ABSENT: it is not set here"),
     ],
 )

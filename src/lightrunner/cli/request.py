@@ -69,6 +69,8 @@ def run_request(
     Raises:
         UsageError: options do not go together.
     """
+    if args.interactive and (args.input is not None or args.detach):
+        raise UsageError(f"--interactive does not go together with {'--detach' if args.detach else '--input'}")
     return RunRequest(
         image=args.image,
         entrypoint=entrypoint(args, command),

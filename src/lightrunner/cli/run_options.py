@@ -34,6 +34,12 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         help="what the command reads from stdin: a JSON text, a file's bytes, or the bytes of lightrunner's own stdin",
     )
     group.add_argument(
+        "-i",
+        "--interactive",
+        action="store_true",
+        help="pass lightrunner's own stdin on to the command as it comes; with --tty, the keys of this terminal",
+    )
+    group.add_argument(
         "--extract",
         metavar="FROM:TO",
         type=values.extract,
@@ -230,5 +236,6 @@ def add_identity(parser: argparse.ArgumentParser, *, of_run: bool = True) -> Non
         "-t",
         "--tty",
         action="store_true",
-        help="give it a terminal of the size of this one: all of its output is then stdout. Its stdin is --input's",
+        help="give it a terminal of the size of this one: all of its output is then stdout. With -i, its keys are this "
+        "terminal's",
     )

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 import msgspec
@@ -19,7 +20,8 @@ from .lookup import find_run
 from .progress import Display, open_display
 from .request import run_request, runner_options
 from .signals import Signals
-from .stdio import put, read_input, say, terminal_size, write_chunk
+from .stdio import put, read_input, receive_stdin, say, terminal_size, write_chunk
+from .terminal import follow_size, raw_terminal
 
 
 async def run(args: argparse.Namespace, command: Sequence[str] | None, signals: Signals) -> int:
@@ -39,8 +41,10 @@ async def run(args: argparse.Namespace, command: Sequence[str] | None, signals: 
                 request,
                 on_output=None if args.json else partial(_pass_on, display),
                 on_progress=display.update,
+                stdin=receive_stdin() if args.interactive else None,
             )
-            run_id, result = await _lived(start, display, _Interrupts(signals, args.grace, wants_result=args.json))
+            interrupts = _Interrupts(signals, args.grace, wants_result=args.json)
+            run_id, result = await _lived(start, display, interrupts, is_typed=args.interactive and args.tty)
     return _report(args, run_id, result)
 
 
@@ -109,13 +113,26 @@ class _Interrupts:
 
 
 async def _lived(
-    start: Callable[..., Awaitable[RunResult]], display: Display, interrupts: _Interrupts
+    start: Callable[..., Awaitable[RunResult]], display: Display, interrupts: _Interrupts, *, is_typed: bool
 ) -> tuple[str, RunResult]:
-    """Start a run and wait for its end. Return its id and its result."""
-    async with open_bare_nursery() as nursery:
-        execution: Execution = await nursery.start(start)
-        display.close()
-        interrupts.apply_to(execution, nursery)
+    """Start a run and wait for its end. Return its id and its result.
+
+    Args:
+        start: as ``nursery.start`` takes it.
+        display: is closed at the start.
+        interrupts: what signals do.
+        is_typed: whether this process's terminal is the container's.
+    """
+    with ExitStack() as stack:
+        async with open_bare_nursery() as watchers:
+            async with open_bare_nursery() as nursery:
+                execution: Execution = await nursery.start(start)
+                display.close()
+                interrupts.apply_to(execution, nursery)
+                if is_typed:
+                    stack.enter_context(raw_terminal())
+                    watchers.start_soon(follow_size, execution.resize)
+            watchers.cancel_scope.cancel()
     return execution.id, await execution.wait()
 
 

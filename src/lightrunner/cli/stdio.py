@@ -7,6 +7,7 @@ them. A worker thread writes: it may wait for a reader, and is left behind if th
 import os
 import select
 import shutil
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import trio
@@ -18,6 +19,7 @@ from .exits import UsageError
 from .values import InputSource
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+_READ_BYTES = 64 * 1024
 _DESCRIPTORS: dict[StreamName, int] = {"stdout": STDOUT, "stderr": STDERR}
 
 
@@ -68,6 +70,26 @@ def read_input(source: InputSource) -> bytes:
     except OSError as error:
         name = "-" if source.path is None else f"@{source.path}"
         raise UsageError(f"--input {name}: {error.strerror}") from error
+
+
+async def receive_stdin() -> AsyncGenerator[bytes]:
+    """Yield what arrives on the process's own stdin, to its end. If nobody wants more, a read is left behind.
+
+    Raises:
+        UsageError: stdin is closed.
+    """
+    while data := await trio.to_thread.run_sync(_read_stdin, abandon_on_cancel=True):
+        yield data
+
+
+def _read_stdin() -> bytes:
+    while True:
+        try:
+            return os.read(STDIN, _READ_BYTES)
+        except BlockingIOError:  # Another process has made it non-blocking.
+            select.select([STDIN], [], [])
+        except OSError as error:
+            raise UsageError(f"--interactive: {error.strerror}") from error
 
 
 def keep_descriptors_taken() -> None:

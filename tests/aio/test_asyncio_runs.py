@@ -4,14 +4,14 @@ import asyncio
 import contextvars
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
-from lightrunner.asyncio import DockerRunner, LightRunnerError, LightRunnerErrorCode, LogLine, Progress
+from lightrunner.asyncio import DockerRunner, LightRunnerError, LightRunnerErrorCode, LogLine, OutputChunk, Progress
 from tests.aio.conftest import MakeRunner
 from tests.aio.programs import PATIENCE, run_program, start_ready
 from tests.runs.shell_runs import shell
@@ -260,3 +260,35 @@ def test_chunks_and_lines_in_the_order_of_the_run(make_runner: MakeRunner, busyb
 
     run_program(main())
     assert seen == ["chunk one", "line one", "chunk two", "line two"]
+
+
+def test_stdin_is_iterated_in_the_event_loop(make_runner: MakeRunner, busybox: str) -> None:
+    """Each line is sent after the answer to the one before it; at the exit the source is cancelled."""
+    threads: set[int] = set()
+    answers: list[bytes] = []
+    ended: list[str] = []
+
+    async def main() -> None:
+        answered = asyncio.Event()
+
+        def on_output(chunk: OutputChunk) -> None:
+            answers.append(chunk.data)
+            answered.set()
+
+        async def source() -> AsyncIterator[bytes]:
+            try:
+                for number in range(3):
+                    threads.add(threading.get_ident())
+                    answered.clear()
+                    yield b"%d\n" % number
+                    await answered.wait()
+                await asyncio.sleep(60)
+            finally:
+                ended.append("now")
+
+        script = "for _ in 1 2 3; do read n; echo $((n * 2)); done"
+        async with asyncio.timeout(PATIENCE), make_runner() as runner:
+            assert (await runner.run(shell(busybox, script), on_output=on_output, stdin=source())).success
+
+    asyncio.run(main())
+    assert (b"".join(answers), ended, threads) == (b"0\n2\n4\n", ["now"], {threading.get_ident()})

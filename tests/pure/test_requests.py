@@ -1,6 +1,7 @@
 """Checked requests and options: the plan's value of each field, and the field that an error names."""
 
 import math
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import trio
 from hypothesis import given
 
 from lightrunner import ExtractResult, ExtractSpec, RegistryAuth, RunnerOptions, RunRequest
-from lightrunner.plan import check_detachable, check_mounts, check_options, check_request
+from lightrunner.plan import check_detachable, check_mounts, check_options, check_request, check_stdin
 from lightrunner.rules.limits import GIB, MIB
 from lightrunner.rules.sizes import GpuRequest
 from lightrunner.rules.violation import RuleViolation
@@ -340,3 +341,26 @@ def test_limits_of_concurrency(limit: int | trio.CapacityLimiter | None) -> None
 def test_options_that_are_refused(field: str, value: Any, match: str) -> None:
     with violation(field, value, match):
         check_options(RunnerOptions(**{field: value}))
+
+
+class Source:
+    """An async iterable of bytes."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_run_with_a_source_has_a_stdin_that_is_empty_before_it(*, tty: bool) -> None:
+    request = RunRequest(image="i", tty=tty)
+    assert check_stdin(check_request(request), request, Source()).input == b""
+
+
+@pytest.mark.parametrize(
+    ("stdin", "given", "match"), [(b"bytes", None, "async iterable"), ([b""], None, "async"), (Source(), b"", "input")]
+)
+def test_what_is_no_source(stdin: object, given: bytes | None, match: str) -> None:
+    request = RunRequest(image="i", input=given)
+    with pytest.raises(RuleViolation, match=match) as raised:
+        check_stdin(check_request(request), request, stdin)
+    assert raised.value.field == "stdin"

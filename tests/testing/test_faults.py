@@ -199,6 +199,21 @@ async def test_bytes_behind_the_101(autojump_clock: MockClock) -> None:
     assert autojump_clock.current_time() < LONGEST
 
 
+async def test_a_limit_of_cpu_time_that_is_not_reached(autojump_clock: MockClock) -> None:
+    async with FakeEngine(outlives_the_attach) as engine, DockerRunner(connect=engine.connect) as runner:
+        result = await runner.run(RunRequest(image="fake:1", cpu_timeout=2.0, capture_output=True))
+    assert (result.success, result.stdout) == (True, b"and the last")
+    assert autojump_clock.current_time() >= LONGEST
+
+
+async def test_a_cpu_time_that_the_daemon_does_not_tell(request_: RunRequest, autojump_clock: MockClock) -> None:
+    request = msgspec.structs.replace(request_, cpu_timeout=2.0)
+    error = await fails(request, {"container_stats": refuse(500, "no control groups")}, outlives_the_attach)
+    assert error.code is Code.RUN_FAILED
+    assert "no control groups" in error.message
+    assert autojump_clock.current_time() < LONGEST
+
+
 @pytest.mark.parametrize("fault", [*LOSSES, html_page(200)])
 async def test_a_wait_that_breaks(fault: Answer, autojump_clock: MockClock) -> None:
     """Without output to read, only the wait tells of the exit."""

@@ -106,7 +106,7 @@ class Execution:
                 await self._engine.container_pause(self.container_id)
             except EngineResponseError:
                 # Engines differ in the status for "already paused" and "not running": inspect.
-                if await self._is_running(paused=False):
+                if await self.is_running(paused=False):
                     raise
 
     async def resume(self) -> None:
@@ -118,7 +118,7 @@ class Execution:
             try:
                 await self._engine.container_unpause(self.container_id)
             except EngineResponseError:
-                if await self._is_running(paused=True):
+                if await self.is_running(paused=True):
                     raise
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -139,7 +139,7 @@ class Execution:
                 await self._engine.container_resize(self.container_id, height=rows, width=columns)
             except EngineResponseError:
                 # As for `pause`. A paused terminal can be resized.
-                if await self._is_running():
+                if await self.is_running():
                     raise
 
     async def wait(self) -> RunResult:
@@ -165,7 +165,7 @@ class Execution:
         """Send a signal. Return False if the container is not running."""
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "container_kill", container_id=self.container_id):
             try:
-                if await self._engine.is_podman() and await self._is_running(paused=True):
+                if await self._engine.is_podman() and await self.is_running(paused=True):
                     # podman leaves a paused container frozen, and waits in vain for its exit.
                     await self._engine.container_unpause(self.container_id)
                 await self._engine.container_kill(self.container_id, signal=signal)
@@ -215,7 +215,12 @@ class Execution:
         self._exited.set()
         self._finished.set()
 
-    async def _is_running(self, *, paused: bool | None = None) -> bool:
+    async def is_running(self, *, paused: bool | None = None) -> bool:
+        """Ask the daemon whether the container runs, and is or is not paused; None: either.
+
+        Raises:
+            EngineError: the daemon failed.
+        """
         try:
             state = (await self._engine.container_inspect(self.container_id)).state
         except EngineNotFound:

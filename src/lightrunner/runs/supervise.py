@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import trio
 
-from lightrunner.engine import AttachedStream, EngineClient, EngineUnreachable
+from lightrunner.engine import AttachedStream, EngineClient, EngineResponseError, EngineUnreachable
 from lightrunner.engine.wire import ContainerState
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from lightrunner.files.extract import extract
@@ -268,9 +268,14 @@ class Supervisor:
     async def _watch_cpu_time(self) -> None:
         plan = self._plan
         with self._mapped("container_stats"):
-            await wait_cpu_time_used(
-                self._engine, self._container.id, plan.cpu_timeout, cpus=self._sandbox.nano_cpus / 1e9
-            )
+            try:
+                await wait_cpu_time_used(
+                    self._engine, self._container.id, plan.cpu_timeout, cpus=self._sandbox.nano_cpus / 1e9
+                )
+            except EngineResponseError:
+                if await self.execution.is_running():
+                    raise  # A limit that nobody watches would be none.
+                return
         self.execution.request_kill(Outcome.CPU_TIMED_OUT)
 
     async def _feed(self, attached: AttachedStream) -> None:

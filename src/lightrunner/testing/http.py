@@ -34,6 +34,7 @@ OPERATIONS: Final = {
     "container_wait": "POST /containers/*/wait",
     "container_attach": "POST /containers/*/attach",
     "container_logs": "GET /containers/*/logs",
+    "container_stats": "GET /containers/*/stats",
     "container_kill": "POST /containers/*/kill",
     "container_stop": "POST /containers/*/stop",
     "container_pause": "POST /containers/*/pause",

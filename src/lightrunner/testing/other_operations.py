@@ -1,4 +1,4 @@
-"""The fake daemon's operations on volumes, networks and itself."""
+"""The fake daemon's operations on volumes, networks and itself, and what containers use."""
 
 from typing import Any, Final
 
@@ -30,6 +30,12 @@ async def _info(daemon: Daemon, _: Request) -> Answer:
             "SecurityOptions": [],
         }
     )
+
+
+async def _container_stats(daemon: Daemon, request: Request) -> Answer:
+    """A fake container's program is a task of the test: it uses no CPU time of a container's."""
+    daemon.container(_name_of(request))
+    return json_answer({"cpu_stats": {"cpu_usage": {"total_usage": 0}}})
 
 
 # --- volumes --------------------------------------------------------------------------------------------------------
@@ -181,6 +187,7 @@ async def _network_prune(daemon: Daemon, request: Request) -> Answer:
 
 OTHER_OPERATIONS: Final[dict[str, Operation]] = {
     "system_info": _info,
+    "container_stats": _container_stats,
     "volume_create": _volume_create,
     "volume_inspect": _volume_inspect,
     "volume_list": _volume_list,

@@ -23,7 +23,17 @@ PAIRS: list[tuple[type, type]] = [
 ]
 
 OF_THE_RUN = {
-    *("kill", "kill_as_asked", "request_kill", "wait_kill_requested", "wait_exited", "set_exited", "seal", "finish"),
+    *(
+        "kill",
+        "kill_as_asked",
+        "is_running",
+        "request_kill",
+        "wait_kill_requested",
+        "wait_exited",
+        "set_exited",
+        "seal",
+        "finish",
+    ),
     "asked_for",
 }
 """`Execution`'s methods that are for the run itself."""

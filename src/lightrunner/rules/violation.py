@@ -1,6 +1,11 @@
 """`RuleViolation`: the exception of the validators, with the field, its value, and the reason."""
 
+from contextlib import suppress
+
 _SHOWN_CHARACTERS = 200  # A value may be a string of 50 MB; an error message must stay short.
+
+_MAY_BE_SECRET = ("input", "env[")
+"""The beginnings of fields whose values an error message does not show: it ends up in logs."""
 
 
 class RuleViolation(ValueError):
@@ -19,11 +24,10 @@ class RuleViolation(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        try:
-            shown = repr(self.value)
-        except (ValueError, RecursionError):
-            # repr fails for an int of more than 4,300 digits, and for lists that are nested too deeply.
-            shown = f"<{type(self.value).__name__}>"
+        shown = f"<{type(self.value).__name__}>"
+        # repr fails for an int of more than 4,300 digits, and for lists that are nested too deeply.
+        with suppress(ValueError, RecursionError):
+            shown = shown if self.field.startswith(_MAY_BE_SECRET) else repr(self.value)
         if len(shown) > _SHOWN_CHARACTERS:
             shown = f"{shown[:_SHOWN_CHARACTERS]}… ({len(shown)} characters)"
         return f"{self.field}={shown}: {self.reason}"

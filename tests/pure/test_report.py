@@ -37,6 +37,12 @@ def test_the_report_is_told_from_the_output(output: bytes, data: st.DataObject) 
     assert filtered(data.draw(chunked(output + TRAILER))) == (output, REPORT)
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_output_that_completes_a_nonce_which_repeats_itself(size: int) -> None:
+    data = NONCE[:16] + TRAILER
+    assert filtered([data[at : at + size] for at in range(0, len(data), size)]) == (NONCE[:16], REPORT)
+
+
 @given(outputs.filter(lambda data: NONCE not in data), st.data())
 def test_without_a_report_all_is_output(output: bytes, data: st.DataObject) -> None:
     assert filtered(data.draw(chunked(output))) == (output, None)

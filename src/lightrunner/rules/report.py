@@ -56,11 +56,12 @@ class ReportFilter:
     def feed(self, data: bytes) -> bytes:
         """Return what is surely the command's. Only what may be the beginning of the report is held back."""
         data = self._held + data
-        start = self._start(data)
+        start = self._start(data, 0)
+        while len(data) - start > self._size:
+            # Something follows: no process 1 of ours wrote this. What the command wrote may have completed a nonce that
+            # repeats itself, and the report begins later.
+            start = self._start(data, start + 1)
         self._held = data[start:]
-        if len(self._held) > self._size:
-            # Something follows: no process 1 of ours wrote this.
-            start, self._held = len(data), b""
         return data[:start]
 
     def close(self) -> tuple[bytes, Report | None]:
@@ -72,9 +73,9 @@ class ReportFilter:
         told = (None if figure < 0 else figure for figure in figures)
         return b"", Report(None if code < 0 else code, signal or None, *told)
 
-    def _start(self, data: bytes) -> int:
-        """Where the nonce begins, or what may become one."""
-        at = data.find(self._nonce)
+    def _start(self, data: bytes, begin: int) -> int:
+        """Where the nonce begins, from `begin` on, or what may become one."""
+        at = data.find(self._nonce, begin)
         if at >= 0:
             return at
         for length in range(min(len(self._nonce) - 1, len(data)), 0, -1):

@@ -60,6 +60,20 @@ def test_judge(example: Example, python_image: str) -> None:
     assert {name: said.partition(" (")[0] for name, said in verdicts.items() if name != "right"} == expected
 
 
+def test_agent(example: Example, python_image: str) -> None:
+    done = example.run("agent", "--image", python_image)
+    assert done.returncode == 0, done.stderr
+    steps, _, report = done.stdout.partition("the report:\n")
+    assert report == "5 the\n2 cat\n2 dog\n2 saw\n1 and\n1 end\n\n"
+    told = [
+        *("| the cat saw the dog", "exited with code 1", "NameError: name 'Counter'", "Network is unreachable"),
+        *("killed after 3.0 s: the time limit", "| 5 the", "hands in report.txt"),
+    ]
+    at = [steps.find(words) for words in told]
+    assert -1 not in at, steps
+    assert at == sorted(at), steps
+
+
 def test_ci_step(example: Example, python_image: str) -> None:
     project = example.folder / "project"
     project.mkdir()

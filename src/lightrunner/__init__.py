@@ -19,6 +19,7 @@ telemetry.py   log records, spans, counters
 nurseries.py   child tasks, their exceptions, Ctrl-C
 cli/           the command `lightrunner`
 serve/         runs over HTTP: `lightrunner serve`
+mcp/           tools for agents: `lightrunner mcp`
 doctor/        check a daemon and this host, and say what to do; public as `lightrunner.doctor`
 host/          this host: processes and the state folder
 rules/         pure: limits, validation, tar policy, log lines

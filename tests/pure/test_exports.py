@@ -27,6 +27,7 @@ ROOMS = (
     "host",
     "images",
     "init",
+    "mcp",
     "networks",
     "rules",
     "runs",

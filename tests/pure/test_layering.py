@@ -42,7 +42,12 @@ ARROWS: dict[str, set[str]] = {
 }
 """The packages, and `runner` with what else is on top of them: which packages each may import."""
 
-FRONT: dict[str, set[str]] = {"serve": set(), "cli": {"detached", "doctor", "serve"}, "__main__": {"cli"}}
+FRONT: dict[str, set[str]] = {
+    "serve": set(),
+    "mcp": {"sandbox", "serve"},
+    "cli": {"detached", "doctor", "mcp", "serve"},
+    "__main__": {"cli"},
+}
 """What stands in front of the library and uses its public names: which packages each may import beside them."""
 
 PURE_SANDBOX = {f"{PACKAGE}.sandbox.{name}" for name in ("order", "protocol")}
@@ -70,6 +75,7 @@ EXTRAS = {
     f"{PACKAGE}.cli.completion": {"argcomplete"},
     f"{PACKAGE}.cli.progress": {"rich"},
     f"{PACKAGE}.serve.server": {"hypercorn"},
+    f"{PACKAGE}.mcp.server": {"mcp", "mcp_types"},
 }
 """Who may import what an extra brings, and only where it is used: without the extra there is no such module."""
 

@@ -22,6 +22,7 @@ from .completion import complete, completion
 from .diagnosis import doctor
 from .exits import CommandError, status_of_error
 from .latency import bench
+from .mcp import serve_tools
 from .parser import build_parser, split_command
 from .serve import serve_runs
 from .signals import Signals, end, until_signal
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": doctor,
     "bench": bench,
     "serve": serve_runs,
+    "mcp": serve_tools,
     "completion": completion,
 }
 

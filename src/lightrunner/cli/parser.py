@@ -67,6 +67,7 @@ def build_parser(
     _add_upkeep(factory)
     _add_bench(factory)
     _add_serve(factory)
+    _add_mcp(factory)
     completion = factory.add(
         "completion",
         "print the code that completes commands, options and run ids in a shell",
@@ -336,6 +337,28 @@ def _add_serve(commands: Commands) -> None:
     server_options.add_address(serve)
     server_options.add_policy(serve)
     run_options.add_walls(serve.add_argument_group("limits and isolation of each container").add_argument)
+
+
+def _add_mcp(commands: Commands) -> None:
+    mcp = commands.add(
+        "mcp",
+        "give an agent tools that run code, by the Model Context Protocol",
+        """
+        Needs the extra: pip install 'lightrunner[mcp]'. The agent starts this command and
+        talks to it over stdin and stdout: register it as a server of its configuration.
+
+        The tools: run_code runs a program in a new container; start_sandbox, exec,
+        write_file, read_file and stop_sandbox work in one that stays. When the agent
+        leaves, nothing of them is left.
+        """,
+        """
+        lightrunner mcp
+        lightrunner mcp --network isolated --memory 1g --language python=my/python:3.12
+        """,
+        json=False,
+    )
+    server_options.add_agent_policy(mcp)
+    run_options.add_walls(mcp.add_argument_group("limits and isolation of each container").add_argument)
 
 
 def _add_run_id(parser: argparse.ArgumentParser, *, several: bool = False) -> None:

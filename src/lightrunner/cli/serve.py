@@ -1,7 +1,6 @@
 """``serve``: runs over HTTP until Ctrl-C or SIGTERM."""
 
 import argparse
-import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,8 @@ from lightrunner.serve.policy import ServePolicy
 from lightrunner.serve.server import Address, parse_address, serve
 
 from . import exits
-from .exits import CommandError, UsageError
+from .exits import UsageError
+from .extras import check_extra
 from .request import runner_options
 from .signals import Signals
 from .stdio import say
@@ -31,7 +31,7 @@ _DEFAULT_SOCKET = "~/.light-runner/serve.sock"
 
 async def serve_runs(args: argparse.Namespace, _command: Sequence[str] | None, _signals: Signals) -> int:
     """Serve until a signal. Say on stderr where."""
-    check_extra()
+    check_extra("serve", "hypercorn")
     token = _token(args.token_file)
     with invalid_request():
         address = parse_address(args.listen or _default_address(), token)
@@ -54,19 +54,6 @@ async def serve_runs(args: argparse.Namespace, _command: Sequence[str] | None, _
     async with open_bare_nursery() as nursery:
         say(f"listening on {await nursery.start(run)}")
     return exits.OK
-
-
-def check_extra() -> None:
-    """Raise `CommandError` if the extra is not installed."""
-    if not _is_installed("hypercorn"):
-        raise CommandError("serve needs its extra: pip install 'lightrunner[serve]'")
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ValueError:  # A module that is blocked.
-        return False
 
 
 def _token(path: str | None) -> str | None:

@@ -1,7 +1,8 @@
-"""The options of `lightrunner serve` alone, in groups (pure)."""
+"""The options of `lightrunner serve` and `lightrunner mcp` alone, in groups (pure)."""
 
 import argparse
 
+from lightrunner.mcp.languages import LANGUAGES
 from lightrunner.rules import limits
 from lightrunner.serve.policy import ServePolicy
 
@@ -80,4 +81,53 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
         type=values.duration,
         default=_POLICY.keep_time,
         help="how long finished runs and their files are kept (default: 10m)",
+    )
+
+
+def add_agent_policy(parser: argparse.ArgumentParser) -> None:
+    """What an agent may ask for."""
+    group = parser.add_argument_group("what the agent may ask for")
+    group.add_argument(
+        "--network",
+        metavar="NAME",
+        default="none",
+        help="none; isolated: a bridge without traffic between containers; or a network's name (default: none)",
+    )
+    group.add_argument(
+        "--language",
+        metavar="NAME=IMAGE",
+        type=values.pair,
+        action="append",
+        default=[],
+        help=f"the image for a language, of {', '.join(LANGUAGES)}; may be repeated",
+    )
+    group.add_argument(
+        "--allow-image",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="an image beside those of the languages, or a shell pattern; may be repeated (default: any image)",
+    )
+    group.add_argument(
+        "--timeout",
+        metavar="DURATION",
+        type=values.duration,
+        default=30.0,
+        help="of a program or a command for which the agent gives none (default: 30s)",
+    )
+    group.add_argument(
+        "--max-timeout", metavar="DURATION", type=values.duration, default=300.0, help="the longest (default: 5m)"
+    )
+    group.add_argument(
+        "--concurrent", metavar="N", type=values.count, default=4, help="programs at once (default: %(default)s)"
+    )
+    group.add_argument(
+        "--sandboxes", metavar="N", type=values.count, default=4, help="sandboxes at once (default: %(default)s)"
+    )
+    group.add_argument(
+        "--idle",
+        metavar="DURATION",
+        type=values.duration,
+        default=900.0,
+        help="remove a sandbox that has not been used for so long (default: 15m)",
     )

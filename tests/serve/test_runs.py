@@ -42,6 +42,12 @@ async def test_bytes_go_in_and_come_out(client: Client, busybox: str) -> None:
     assert base64.b64decode(run["result"]["stdout_base64"]) == data
 
 
+async def test_secrets_are_files_of_the_run_and_of_nothing_else(client: Client, busybox: str) -> None:
+    run = await client.run(busybox, "cat /run/secrets/key", secrets={"key": b64(b"s3cret\xff")}, capture_output=True)
+    assert base64.b64decode(run["result"]["stdout_base64"]) == b"s3cret\xff"
+    assert "key" not in run
+
+
 async def test_output_is_streamed_as_it_comes_with_its_stream(client: Client, busybox: str) -> None:
     run_id = await client.start(
         busybox, "echo out; sleep 0.3; echo err >&2; sleep 0.3; printf '\\303'; sleep 0.3; printf '\\274\\303'"

@@ -48,6 +48,7 @@ class RunBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         seed: the id of an uploaded archive for the workdir, in place of `files`.
         timeout: seconds; by default 1200 or the server's maximum. The server has a maximum, so null is refused.
         extract: what to copy out; a str is the path in the container.
+        secrets: the contents of files in ``/run/secrets``, by their names, each as base64.
         cancel_on_disconnect: cancel the run when a client that waits for it, or reads its output, goes away.
     """
 
@@ -75,6 +76,7 @@ class RunBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tty: bool = False
     tty_size: tuple[int, int] = DEFAULT_TTY_SIZE
     pull: Literal["missing", "always", "never"] = "missing"
+    secrets: dict[str, bytes] = {}
     cancel_on_disconnect: bool = False
 
 
@@ -246,6 +248,7 @@ def to_request(body: RunBody, policy: ServePolicy, seed: Path | None, files: Pat
             tty=body.tty,
             tty_size=body.tty_size,
             pull=body.pull,
+            secrets=body.secrets,
         )
         plan = check_request(request)
         if plan.dropped_env:

@@ -21,6 +21,7 @@ from lightrunner.serve.backlog import Backlog, Entry
 from lightrunner.serve.messages import (
     ResultView,
     RunBody,
+    aborted_view,
     error_view,
     internal_error_view,
     result_view,
@@ -146,6 +147,34 @@ def test_setup_steps_and_networks_that_are_allowed() -> None:
     body = msgspec.convert({"image": "a", "run": ["true"], "network": "offered", "output_limit": 4}, RunBody)
     made = to_request(body, policy, Path("/seed"), FILES)
     assert (made.run, made.network, made.timeout, made.output_limit) == (["true"], "offered", 3.0, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"input": 1, "input_base64": "AA=="}, "input_base64="),
+        ({"env": {"a-b": "c"}}, "env=['a-b']"),
+        ({"image": "other"}, "image='other'"),
+        ({"network": "host"}, "network='host'"),
+        ({"run": ["true"]}, "builds no setup steps"),
+        ({"extract": ["x"] * 17}, "extract=17: more than 16 entries"),
+        ({"timeout": None}, "timeout=None: more than this server's maximum of 1200 s"),
+        ({"timeout": 1201}, "timeout=1201.0: more than"),
+        ({"cpu_timeout": 11}, "cpu_timeout=11.0: more than this server's maximum of 10"),
+    ],
+)
+def test_more_than_the_policy_allows_is_refused(fields: dict[str, Any], reason: str) -> None:
+    body = msgspec.convert({"image": "a", **fields}, RunBody)
+    with pytest.raises(LightRunnerError) as caught:
+        to_request(body, ServePolicy(images=["a*"], max_cpu_timeout=10.0), None, FILES)
+    assert caught.value.code == LightRunnerErrorCode.INVALID_REQUEST
+    assert reason in caught.value.message
+
+
+def test_aborted_runs_and_results_without_output() -> None:
+    assert aborted_view().code == "RUN_ABORTED"
+    view = result_view(RunResult(success=False, exit_code=1, duration=1.0), FILES)
+    assert (view.stdout, view.stdout_base64, view.extracted) == (None, msgspec.UNSET, None)
 
 
 def test_results_tell_no_path_of_the_host() -> None:

@@ -47,6 +47,8 @@ _PROFILE_FIELDS = frozenset(
         *("listenerPath", "listenerMetadata"),
     }
 )
+_RULE_FIELDS = frozenset({"names", "name", "action", "errnoRet", "errno", "args", "comment", "includes", "excludes"})
+"""Of a rule in a profile: the runtime-spec's, and what moby (profiles/seccomp) and podman (containers/common) add."""
 
 UserNamespace = Literal["host", "remap"]
 
@@ -158,12 +160,13 @@ def parse_seccomp(field: str, value: object, read_text: Callable[[str], str]) ->
         raise RuleViolation(field, value, f"not a seccomp profile: its defaultAction is {default!r}")
     rules = fields.get("syscalls", [])
     if not isinstance(rules, list) or not all(map(_is_rule, cast("list[object]", rules))):
-        raise RuleViolation(field, value, "not a seccomp profile: a rule in syscalls has no names or no action")
+        reason = "a rule in syscalls has no names, no action, or an unknown field"
+        raise RuleViolation(field, value, f"not a seccomp profile: {reason}")
     actions = {default, *(rule["action"] for rule in cast("list[dict[str, Any]]", rules))}
     if actions <= _ALLOWING:
         raise RuleViolation(field, value, "it allows every system call, as no profile at all does")
     try:
-        return json.dumps(dict(fields), separators=(",", ":"))
+        return json.dumps(dict(fields), separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise RuleViolation(field, value, f"not a seccomp profile in JSON: {error}") from error
 
@@ -199,7 +202,7 @@ def _is_rule(value: object) -> bool:
     rule = cast("dict[str, Any]", value)
     names = rule.get("names", [rule.get("name")])  # Docker's first form of a rule has one name.
     is_named = isinstance(names, list) and all(isinstance(name, str) for name in cast("list[object]", names))
-    return is_named and _is_action(rule.get("action"))
+    return is_named and _is_action(rule.get("action")) and rule.keys() <= _RULE_FIELDS
 
 
 def parse_userns(field: str, value: object) -> UserNamespace | None:

@@ -269,3 +269,27 @@ async def test_a_pipe_makes_its_writer_wait() -> None:
         await client.send_all(b"x")
     assert client.is_readable()
     assert await client.receive_some(10) == b""
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+@pytest.mark.parametrize("data", [None, b"\0input"])
+async def test_secrets(tmp_path: Path, *, is_warm: bool, data: bytes | None) -> None:
+    async def program(container: FakeContainer) -> None:
+        assert container.command == "run it"
+        await container.stdout(container.files.read("/run/secrets/key") + container.files.read("/run/secrets/b"))
+        await container.stdout(await container.stdin())
+
+    entries = [ExtractSpec("/run/secrets/key", tmp_path)]
+    secrets = {"key": bytes(range(256)) * 1000, "b": b""}
+    request = RunRequest(
+        image="fake:1", entrypoint="run it", secrets=secrets, input=data, extract=entries, capture_output=True
+    )
+    async with FakeEngine(program) as engine, DockerRunner(connect=engine.connect) as runner:
+        if is_warm:
+            async with runner.warm(request, size=1) as pool:
+                result = await pool.run(request)
+        else:
+            result = await runner.run(request)
+    assert result.stdout == secrets["key"] + (data or b"")
+    assert [extracted.status for extracted in result.extracted or ()] == ["missing"]
+    assert engine.leftovers == []

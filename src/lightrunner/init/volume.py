@@ -55,7 +55,8 @@ class InitVolume:
             repair: check the volume's content, and fill it again. For a container that did not find the program.
 
         Raises:
-            LightRunnerError: CONTAINER_START_FAILED, also for a daemon of another architecture; DOCKER_UNREACHABLE.
+            LightRunnerError: CONTAINER_START_FAILED, also for podman and for a daemon of another architecture;
+                DOCKER_UNREACHABLE.
         """
         async with self._lock:  # Concurrent imports would each leave an image without a name.
             if self._name is None or repair:
@@ -64,6 +65,12 @@ class InitVolume:
             return self._name
 
     async def _install(self, *, trusting: bool) -> str:
+        if await self._engine.is_podman():
+            # It fills a volume at a container's first start, and mounts no tmpfs for another user than root.
+            raise LightRunnerError(
+                LightRunnerErrorCode.CONTAINER_START_FAILED,
+                "podman has no place for lightrunner's init program, which secrets, usage and sandboxes need",
+            )
         # /info is 10 times as fast as /version, for which the daemon runs three programs. It has its clock, too.
         info = await self._engine.system_info()
         architecture = daemon_architecture(info)

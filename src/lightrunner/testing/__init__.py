@@ -12,6 +12,7 @@ other_operations.py        with volumes, networks and itself
 pipes.py       connections in memory
 clock.py       MockClock waits for worker threads
 gate.py        what warm pools tell a waiting container
+secrets.py     what takes a run's secrets
 """
 
 from .containers import FakeContainer as FakeContainer

@@ -14,6 +14,7 @@ from .containers import FakeContainer, Program
 from .files import FileSystem
 from .gate import gate_nonce, read_dispatch
 from .http import Request
+from .secrets import forget_secrets, take_secrets
 
 OUR_REPOSITORIES: Final = "light-runner-"
 """Images of this prefix are made by lightrunner itself; no registry has them."""
@@ -182,6 +183,7 @@ class Daemon:
     async def live(self, container: FakeContainer) -> None:
         """Run a container's program to its end."""
         await container.live(self._program, self.now)
+        forget_secrets(container)
         if container.failure is not None:
             self.failures.append(container.failure)
 
@@ -197,6 +199,8 @@ class Daemon:
             container.env |= dispatch.env
             if not dispatch.has_input:
                 await container.stdin()  # Its input is /dev/null; what the client sends is an end.
+        if (code := await take_secrets(container)) is not None:
+            return code
         for rule in reversed(self.rules):
             if rule.command in {None, container.command} and self._is_image(rule.image, container):
                 return await rule.program(container)

@@ -8,6 +8,8 @@ from typing import Final, Self
 import h11
 import trio
 
+from lightrunner.rules.limits import INIT_VOLUME_PREFIX
+
 from .clock import guarded_clock
 from .container_operations import CONTAINER_OPERATIONS
 from .containers import FakeContainer, Program
@@ -162,8 +164,12 @@ class FakeEngine:
 
     @property
     def leftovers(self) -> list[str]:
-        """What runs would leave: containers and volumes, by name. Images and networks are meant to stay."""
-        return [*(f"container {it.name}" for it in self.containers), *(f"volume {name}" for name in self.volumes)]
+        """What runs would leave: containers and volumes, by name.
+
+        Images, networks and the volume of the init program are meant to stay.
+        """
+        volumes = [name for name in self.volumes if not name.startswith(INIT_VOLUME_PREFIX)]
+        return [*(f"container {it.name}" for it in self.containers), *(f"volume {name}" for name in volumes)]
 
     def requests(self, operation: str) -> list[Request]:
         """The requests for one operation, in the order in which they came."""

@@ -104,7 +104,7 @@ def test_all_is_well() -> None:
         (with_info(cpu_cfs_quota=False), "limits", "warning", "CPU limits", "cgroup"),
         (with_info(swap_limit=False), "limits", "warning", "swap", "swapaccount=1"),
         (with_info(runtimes={"runc": Runtime()}), "runtimes", "note", "share the host's kernel", "gVisor"),
-        (with_info(runtimes={}), "runtimes", "note", "not told", "gVisor"),
+        (with_info(runtimes={}), "runtimes", "note", "unknown", "gVisor"),
         (with_info(security_options=None), "seccomp", "warning", "seccomp is off", "kernel"),
         (with_info(driver="vfs"), "storage", "warning", "vfs", "overlay2"),
         (with_daemon(disk=Disk("/d", 5 * MIB, GIB)), "disk", "warning", "only 5 MiB", "prune"),
@@ -145,5 +145,5 @@ def test_what_does_not_exist_yet_is_no_fault() -> None:
 
 def test_a_daemon_that_tells_little() -> None:
     diagnosis = diagnose(with_info(driver="", cgroup_driver="", cgroup_version=""))
-    assert of(diagnosis, "storage").message == "storage driver not told"
+    assert of(diagnosis, "storage").message == "storage driver unknown"
     assert of(diagnosis, "cgroup").message == "cgroup v1"

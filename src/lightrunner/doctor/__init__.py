@@ -1,8 +1,8 @@
 """Check whether runs can work here, and say what to do: ``await lightrunner.doctor.examine()``.
 
-examine.py     looks at the daemon and this host
-facts.py       what it has seen
-findings.py    what that means, and what to do (pure)
+examine.py     reads the daemon's and this host's configuration and state
+facts.py       the structs that it fills
+findings.py    judges them, with advice (pure)
 """
 
 from .examine import examine as examine

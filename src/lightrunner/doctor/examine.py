@@ -1,4 +1,4 @@
-"""Look at the daemon and at this host. Nothing is changed."""
+"""Collect the facts about a daemon and this host, without changing either."""
 
 import os
 import shutil
@@ -28,10 +28,10 @@ async def examine(host: str | None = None) -> Diagnosis:
     """Examine a daemon and this host.
 
     Args:
-        host: the daemon, as for `DockerRunner`; None: as the environment says.
+        host: the daemon, as for `DockerRunner`; None: the one that the environment names.
 
     Returns:
-        The findings, also if there is no daemon: this raises no error of the daemon's.
+        The findings. A daemon that cannot be reached, or that fails, is one of them.
     """
     state = await trio.to_thread.run_sync(_state_folder)
     try:
@@ -45,7 +45,7 @@ async def examine(host: str | None = None) -> Diagnosis:
         try:
             daemon = DaemonFacts(api_version=await engine.system_ping())
             daemon = replace(daemon, used_version=await engine.api_version())
-            daemon = await _looked_at(engine, daemon, is_here=bool(socket))
+            daemon = await _ask(engine, daemon, is_here=bool(socket))
         except (EngineError, LightRunnerError) as error:
             problem = str(error)
     socket_exists, socket_is_allowed = await trio.to_thread.run_sync(_socket, socket)
@@ -64,8 +64,8 @@ async def examine(host: str | None = None) -> Diagnosis:
     )
 
 
-async def _looked_at(engine: EngineClient, daemon: DaemonFacts, *, is_here: bool) -> DaemonFacts:
-    """The facts with all that the daemon tells. `is_here`: its files may be on this host."""
+async def _ask(engine: EngineClient, daemon: DaemonFacts, *, is_here: bool) -> DaemonFacts:
+    """Add the daemon's own answers to the facts. `is_here`: its files may be on this host."""
     info = await engine.system_info()
     asked = time.time()
     return replace(
@@ -86,7 +86,7 @@ def _seconds_ahead(system_time: str, now: float) -> float | None:
 
 
 def _socket(path: str) -> tuple[bool, bool]:
-    """Whether it exists, and whether this user may connect to it; both true if there is none to look at."""
+    """Return whether the socket exists, and whether this user may connect to it. Both are true for an empty path."""
     return (Path(path).exists(), os.access(path, os.R_OK | os.W_OK)) if path else (True, True)
 
 

@@ -1,4 +1,4 @@
-"""What an examination has seen. Pure: structs."""
+"""Facts about a daemon and this host: structs (pure)."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from lightrunner.results import ReapResult
 
 
 class Disk(msgspec.Struct, frozen=True):
-    """A file system, by a path on it, in bytes. `free` is what an unprivileged user can have."""
+    """The file system of a path. Sizes are in bytes; `free` is the space for unprivileged users."""
 
     path: str
     free: int
@@ -15,14 +15,14 @@ class Disk(msgspec.Struct, frozen=True):
 
 
 class StateFolder(msgspec.Struct, frozen=True, kw_only=True):
-    """The folder of detached runs' states.
+    """The state folder of detached runs.
 
     Attributes:
-        path: where it is; empty if it has no place.
-        exists: whether it exists; it is created when it is needed.
+        path: its path; empty if there is no home folder to put it in.
+        exists: whether it exists. The first detached run creates it.
         problem: why it cannot be used; None if it can.
-        is_private: nobody else can write to it.
-        disk: the file system that it is on.
+        is_private: whether only its owner can write to it.
+        disk: its file system.
     """
 
     path: str
@@ -33,17 +33,17 @@ class StateFolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DaemonFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A daemon that answers.
+    """A daemon that responds.
 
     Attributes:
-        version: of the daemon.
-        api_version: the newest that it speaks, such as ``1.41``.
-        used_version: the one that is spoken with it; None: there is none in common, and nothing else is known.
+        api_version: the newest API version that it supports, such as ``1.41``.
+        used_version: the API version that lightrunner uses with it; None if they have none in common. The other
+            attributes then have their defaults.
         info: its configuration.
-        seconds_ahead: how far its clock is ahead of this host's; None if it does not tell.
-        network: the default network of runs; None if it was not made yet.
+        seconds_ahead: how far its clock is ahead of this host's, in seconds; None if it does not report a time.
+        network: the default network of runs; None if no run has created it yet.
         disk: the file system of its images and containers; None if it is not on this host.
-        leftovers: what dead runs have left.
+        leftovers: the containers and volumes of runs whose process has died.
     """
 
     api_version: str
@@ -56,17 +56,17 @@ class DaemonFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was seen.
+    """The facts of one examination.
 
     Attributes:
-        endpoint: the daemon's URL; empty if none could be made out.
-        source: what named it.
-        is_plain_tcp: it is reached over TCP without encryption.
-        problem: why the daemon, or one of its answers, is not to be had; None if all went well.
+        endpoint: the daemon's URL; empty if the configuration names none that is valid.
+        source: the option, variable or context that named it.
+        is_plain_tcp: whether it is reached over TCP without encryption.
+        problem: the error of the connection or of a call; None without one.
         socket: the daemon's Unix socket on this host.
-        socket_exists: whether there is something at that path.
+        socket_exists: whether that path exists.
         socket_is_allowed: whether this user may connect to it.
-        daemon: None if there was no answer.
+        daemon: the daemon; None if it did not respond.
         state: the state folder.
     """
 

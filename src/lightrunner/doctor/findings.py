@@ -1,4 +1,4 @@
-"""What the facts mean: findings, each with what to do about it (pure).
+"""Judge the facts: findings, each with advice (pure).
 
 `diagnose` takes `Facts` and returns a `Diagnosis`. It raises nothing.
 """
@@ -14,27 +14,27 @@ from lightrunner.rules.limits import GIB, ISOLATED_NETWORK, MIB, STATE_DIR_VARIA
 from .facts import DaemonFacts, Disk, Facts, StateFolder
 
 Level = Literal["ok", "note", "warning", "error"]
-"""``ok``: as it should be. ``note``: good to know. ``warning``: runs work, but something deserves attention.
+"""``ok``: no problem. ``note``: no problem, but advice. ``warning``: runs work, with a risk or a missing limit.
 ``error``: runs do not work."""
 
 _LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "error")
 _LITTLE_SPACE = GIB
 _MAX_CLOCK_DIFFERENCE = 30.0
-"""Seconds. The ages of what is left over, and the time-outs of detached runs, are told by both clocks."""
+"""Seconds. The ages of leftovers and the time-outs of detached runs compare the two clocks."""
 _SANDBOXED = {"runsc": "gVisor", "kata": "Kata Containers", "kata-runtime": "Kata Containers"}
 _SLOW_DRIVERS = {"vfs"}
 _SHOWN = 3
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        check: what was looked at: ``daemon``, ``endpoint``, ``api``, ``limits``, ``cgroup``, ``runtimes``, ``seccomp``,
+        check: its name: ``daemon``, ``endpoint``, ``api``, ``limits``, ``cgroup``, ``runtimes``, ``seccomp``,
             ``storage``, ``disk``, ``clock``, ``network``, ``state``, ``leftovers``.
-        level: how bad it is.
-        message: what was found.
-        advice: what to do; None if there is nothing to do.
+        level: how serious it is.
+        message: the finding, in one sentence.
+        advice: what to do; None if nothing needs doing.
     """
 
     check: str
@@ -44,12 +44,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """The findings of an examination.
+    """The findings of one examination.
 
     Attributes:
-        reachable: a daemon answered.
-        level: the worst of the findings'.
-        findings: all of them, in the order in which they were looked at.
+        reachable: whether the daemon responded.
+        level: the most serious level among the findings.
+        findings: all of them, in the order of the checks.
     """
 
     reachable: bool
@@ -190,7 +190,7 @@ def _isolation(daemon: DaemonFacts) -> Iterator[Finding]:
         yield Finding(
             check="runtimes",
             level="note",
-            message=f"{shown or 'not told'}; all of them share the host's kernel with the code",
+            message=f"{shown or 'unknown'}; all of them share the host's kernel with the code",
             advice="for truly hostile code install gVisor, register it as runsc, and use --runtime runsc",
         )
     options = {option.partition(",")[0].removeprefix("name=") for option in info.security_options or ()}
@@ -215,7 +215,7 @@ def _storage(daemon: DaemonFacts) -> Iterator[Finding]:
             advice="use overlay2",
         )
     else:
-        yield Finding(check="storage", level="ok", message=f"storage driver {driver or 'not told'}")
+        yield Finding(check="storage", level="ok", message=f"storage driver {driver or 'unknown'}")
     if daemon.disk is not None:
         yield _space(daemon.disk, "images and containers", "docker system prune, lightrunner cache prune")
 

@@ -108,8 +108,8 @@ def test_the_host_may_stand_before_the_command_or_behind_it(line: str) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["run", "i", "echo", "a b"], "lightrunner run … -- echo 'a b'"),
-        (["bench", "i", "true"], "lightrunner bench … -- true"),
+        (["run", "i", "echo", "a b"], "lightrunner run IMAGE [options] -- echo 'a b'"),
+        (["bench", "i", "true"], "lightrunner bench IMAGE [options] -- true"),
         (["run", "i", "--jso"], "unrecognized arguments: --jso\n"),
         (["run", "i", "ls", "-la"], "sage: lightrunner run IMAGE [options] [-- COMMAND ...]\n"),
         (["ps", "x"], "unrecognized arguments: x\n"),

@@ -3,12 +3,9 @@
 import argparse
 import os
 import signal
-import termios
 import time
-import tty
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 
 import trio
 
@@ -39,6 +36,7 @@ from .request import copy_order, exec_order
 from .signals import Signals
 from .sockets import Connection, connected, live_sandboxes
 from .stdio import STDIN, put, say, terminal_size, write_chunk
+from .terminal import follow_size, raw_terminal
 
 _SHORT_ID = 12
 _IMAGE_WIDTH = 40
@@ -52,7 +50,7 @@ async def exec_(args: argparse.Namespace, command: Sequence[str] | None, signals
     """Run a command in a sandbox, with this process's stdin, stdout and stderr."""
     order = exec_order(args, command, os.environ, terminal=terminal_size() if args.tty else None)
     async with _connected(args.sandbox_id) as holder:
-        with _raw_terminal(wanted=args.tty):
+        with raw_terminal() if args.tty else nullcontext():
             return await _Execution(holder, signals).run(order)
 
 
@@ -93,7 +91,7 @@ class _Execution:
                 case Started():
                     nursery.start_soon(self._feed)
                     if is_terminal:
-                        nursery.start_soon(self._follow_size)
+                        nursery.start_soon(follow_size, self._resize)
                 case Output(stream, data):
                     if not self._killed:
                         with trio.CancelScope() as self._writing:
@@ -118,10 +116,8 @@ class _Execution:
                 return
             await self._taken.wait()
 
-    async def _follow_size(self) -> None:
-        with trio.open_signal_receiver(signal.SIGWINCH) as changes:
-            async for _ in changes:
-                await self._send(Resize(*terminal_size()))
+    async def _resize(self, rows: int, columns: int) -> None:
+        await self._send(Resize(rows, columns))
 
     async def _send(self, message: Exec | Input | Kill | Resize) -> None:
         try:
@@ -225,18 +221,3 @@ def _read_stdin() -> bytes:
         return os.read(STDIN, MAX_DATA_BYTES)
     except OSError:
         return b""  # It is closed.
-
-
-@contextmanager
-def _raw_terminal(*, wanted: bool) -> Generator[None]:
-    """Pass keys on as they are, Ctrl-C among them, if stdin is a terminal."""
-    if not wanted or not os.isatty(STDIN):
-        yield
-        return
-    before = termios.tcgetattr(STDIN)
-    set_back = partial(termios.tcsetattr, STDIN, termios.TCSADRAIN, before)
-    try:
-        tty.setraw(STDIN)
-        yield
-    finally:
-        set_back()

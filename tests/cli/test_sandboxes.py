@@ -91,6 +91,12 @@ def test_commands_with_their_streams_and_exit_codes(held: Held) -> None:
     assert held.exec("--", "/etc")[0] == 126
     status, _, err = held.exec("--timeout", "200ms", "-c", FAMILY)
     assert (status, b"time" in err, held.sleepers()) == (137, True, 0)
+    status, _, err = held.exec("--", "echo", "\udcff")
+    assert (status, b"is not UTF-8" in err) == (exits.USAGE, True)
+    status, _, err = held.exec("--", *["x" * 100_000] * 11)
+    assert (status, b"too long" in err) == (exits.USAGE, True)
+    status, _, err = held.exec("-w", "\x01" * 100_000, "--", *["x" * 100_000] * 9)
+    assert (status, len(err) < 10_000) == (exits.USAGE, True)
     status, _, err = held.exec("-w", "/nowhere", "--", "true")
     assert (status, b"workdir" in err) == (exits.USAGE, True)
 
@@ -179,6 +185,11 @@ def test_files_and_folders_in_and_out(held: Held, tmp_path: Path) -> None:
     cp.ok("cp", f"{held.id}:other/name", str(tmp_path / "mine"))
     cp.ok("cp", f"{held.id}:other/name", f"{tmp_path}/into/")
     cp.ok("cp", f"{held.id}:other/name", str(tmp_path))
+    strange = f"{tmp_path}/strange" + "\udcff"
+    os.link(tool, strange)
+    cp.ok("cp", strange, f"{held.id}:plain")
+    cp.ok("cp", f"{held.id}:plain", strange + "2")
+    assert Path(strange + "2").read_text() == tool.read_text()
     done = cp("cp", f"{held.id}:/tree", str(tmp_path / "out"))
     assert (done.returncode, b"1 entries" in done.stderr) == (0, True)
     for path in ("mine", "into/name", "name", "out/build"):
@@ -194,6 +205,8 @@ def test_what_cannot_be_copied(held: Held) -> None:
         ("{}:/dev/null", "here", exits.FAILED, b"null"),
         ("/etc/hostname", "{}:/proc/x", exits.FAILED, b"/proc"),
         ("{}:/etc/passwd", "/no/such/here", exits.FAILED, b"No such file"),
+        ("{}:/etc/passwd", "/dev/null/\udcff/", exits.FAILED, b"null"),
+        ("/etc/\udcff", "{}:x", exits.USAGE, b"no such file"),
         ("a", "b", exits.USAGE, b"has to be in a sandbox"),
         ("{}:a", "{}:b", exits.USAGE, b"has to be in a sandbox"),
         ("x", "no-such:b", exits.USAGE, b"no sandbox 'no-such'"),

@@ -22,7 +22,7 @@ from lightrunner.cli.messages import (
     Input,
     InputTaken,
     Kill,
-    MessageTooLongError,
+    MessageError,
     Output,
     ProtocolError,
     Resize,
@@ -38,8 +38,8 @@ ORDERS: list[FromClient] = [
     Input(b""),
     Resize(1, 2),
     Kill(),
-    CopyIn("/a", "b/", None),
-    CopyOut("a", "/b", "root"),
+    CopyIn(b"/a\xff", "b/", None),
+    CopyOut("a", b"/b", "root"),
     Describe(),
 ]
 
@@ -75,8 +75,10 @@ def test_half_a_message_is_none_yet(message: FromClient) -> None:
 def test_the_most_data_fits_and_no_more_than_a_frame_is_sent() -> None:
     for message in (Input(bytes(MAX_DATA_BYTES)), Output("stderr", bytes(MAX_DATA_BYTES))):
         assert len(encode(message)) < MAX_FRAME_BYTES
-    with pytest.raises(MessageTooLongError, match=f"{MAX_FRAME_BYTES} is the limit"):
+    with pytest.raises(MessageError, match=f"{MAX_FRAME_BYTES} is the limit"):
         encode(Exec(command="x" * MAX_FRAME_BYTES))
+    with pytest.raises(MessageError, match="is not UTF-8"):
+        encode(Exec(command="\udcff"))
 
 
 @pytest.mark.parametrize(

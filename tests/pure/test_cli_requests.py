@@ -197,9 +197,10 @@ def test_the_order_of_cp() -> None:
     def order(*arguments: str) -> tuple[str, CopyIn | CopyOut]:
         return copy_order(parse("cp", *arguments)[0], absolute=lambda path: f"/abs/{path.rstrip('/')}")
 
-    assert order("a", "3f2a:b/") == ("3f2a", CopyIn("/abs/a", "b/", None))
-    assert order("-u", "7", "3f2a:b", "a") == ("3f2a", CopyOut("b", "/abs/a", "7"))
-    assert order("3f2a:b", "a/") == ("3f2a", CopyOut("b", "/abs/a/", None))
+    assert order("a", "3f2a:b/") == ("3f2a", CopyIn(b"/abs/a", "b/", None))
+    assert order("-u", "7", "3f2a:b", "a") == ("3f2a", CopyOut("b", b"/abs/a", "7"))
+    assert order("3f2a:b", "a/") == ("3f2a", CopyOut("b", b"/abs/a/", None))
+    assert order("a\udcff", "3f2a:b") == ("3f2a", CopyIn(b"/abs/a\xff", "b", None))
     for wrong in (["a", "b"], ["1:a", "2:b"]):
         with pytest.raises(UsageError, match="one of the two paths has to be in a sandbox"):
             order(*wrong)

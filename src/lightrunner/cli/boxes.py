@@ -26,7 +26,7 @@ from .messages import (
     Input,
     InputTaken,
     Kill,
-    MessageTooLongError,
+    MessageError,
     Output,
     ProtocolError,
     Resize,
@@ -195,8 +195,8 @@ async def _connected(text: str) -> AsyncGenerator[Holder]:
             yield holder
     except ProtocolError as error:
         raise CommandError(f"the process that holds the sandbox is another version of lightrunner: {error}") from error
-    except MessageTooLongError as error:
-        raise UsageError(f"command and environment are too long: {error}") from error
+    except MessageError as error:
+        raise UsageError(str(error)) from error
     except trio.BrokenResourceError as error:
         raise CommandError(_GONE) from error
 

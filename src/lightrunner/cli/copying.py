@@ -17,6 +17,7 @@ from lightrunner import LightRunnerError, LightRunnerErrorCode, Sandbox
 
 from .exits import CommandError, UsageError
 from .messages import CopyIn, CopyOut
+from .tables import printable
 
 
 async def copy_in(box: Sandbox, order: CopyIn) -> int:
@@ -26,12 +27,12 @@ async def copy_in(box: Sandbox, order: CopyIn) -> int:
         UsageError: there is no such file.
         LightRunnerError: as `Sandbox.upload`.
     """
-    source = Path(order.source)
+    source = Path(os.fsdecode(order.source))
     if await trio.to_thread.run_sync(source.is_dir):
         await box.upload(source, order.target, user=order.user)
         return 0
     if not await trio.to_thread.run_sync(source.is_file):
-        raise UsageError(f"{order.source}: no such file or folder")
+        raise UsageError(f"{printable(str(source))}: no such file or folder")
     target = order.target
     if target.endswith("/") or await _is_folder(box, target, order.user):
         target = posixpath.join(target, source.name)
@@ -51,10 +52,11 @@ async def copy_out(box: Sandbox, order: CopyOut) -> int:
         CommandError: there is no such file, or it cannot be copied.
         LightRunnerError: as `Sandbox.download`.
     """
-    target = Path(order.target)
-    is_name = not order.target.endswith("/") and not await trio.to_thread.run_sync(target.is_dir)
+    to = os.fsdecode(order.target)
+    target = Path(to)
+    is_name = not to.endswith("/") and not await trio.to_thread.run_sync(target.is_dir)
     if not is_name or await _is_folder(box, order.source, order.user):
-        return await _download(box, order, order.target)
+        return await _download(box, order, to)
     with tempfile.TemporaryDirectory(prefix=".light-runner-", dir=target.parent) as folder:
         skipped = await _download(box, order, folder)
         await trio.to_thread.run_sync(_move, Path(folder), target)

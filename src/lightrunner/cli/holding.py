@@ -45,6 +45,9 @@ from .stdio import put
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 """A shell's exit codes for a command that cannot be executed (POSIX, 2.8.2)."""
 
+_MAX_TEXT = 4096
+"""Characters of an error's text: it may quote a whole command."""
+
 _FAREWELL = 1.0
 """Seconds for clients to be told that the sandbox is lost."""
 
@@ -93,13 +96,18 @@ async def _serve(box: Sandbox, description: Description, stream: trio.SocketStre
         try:
             await _answer(box, description, client)
         except LightRunnerError as error:
-            await client.send(Failed(exits.status_of_error(error), str(error)))
+            await client.send(_failed(exits.status_of_error(error), str(error)))
         except CommandError as error:
-            await client.send(Failed(error.status, str(error)))
+            await client.send(_failed(error.status, str(error)))
         except (ProtocolError, OSError) as error:
-            await client.send(Failed(exits.FAILED, str(error)))
+            await client.send(_failed(exits.FAILED, str(error)))
     except trio.BrokenResourceError:
         return  # The client has left.
+
+
+def _failed(status: int, text: str) -> Failed:
+    """Return a message that can be sent, whatever the text quotes."""
+    return Failed(status, text[:_MAX_TEXT].encode(errors="backslashreplace").decode())
 
 
 async def _answer(box: Sandbox, description: Description, client: Client) -> None:
@@ -136,7 +144,7 @@ async def _exec(box: Sandbox, client: Client, order: Exec) -> None:
                 raise
             # As a shell has it.
             is_missing = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOENT
-            await client.send(Failed(_NOT_FOUND if is_missing else _NOT_EXECUTABLE, error.message))
+            await client.send(_failed(_NOT_FOUND if is_missing else _NOT_EXECUTABLE, error.message))
             return
         await client.send(Started())
         nursery.start_soon(_obey, client, process)

@@ -27,8 +27,8 @@ class ProtocolError(Exception):
     """The other end sent something that is no message; it may be another version of lightrunner."""
 
 
-class MessageTooLongError(Exception):
-    """A message is too long to be sent."""
+class MessageError(Exception):
+    """A message cannot be sent: it is too long, or its text is not UTF-8."""
 
 
 class Exec(msgspec.Struct, tag=True, frozen=True, kw_only=True):
@@ -72,12 +72,12 @@ class CopyIn(msgspec.Struct, tag=True, frozen=True):
     """Copy a file, or a folder's contents, into the sandbox. `Copied` follows, or `Failed`.
 
     Attributes:
-        source: absolute, on the host.
+        source: absolute, on the host, where names need not be UTF-8.
         target: in the sandbox; one that ends with a slash is a folder.
         user: the user; None: the sandbox's.
     """
 
-    source: str
+    source: bytes
     target: str
     user: str | None
 
@@ -86,7 +86,7 @@ class CopyOut(msgspec.Struct, tag=True, frozen=True):
     """Copy a file, or a folder's contents, out of the sandbox; source and target of `CopyIn` the other way round."""
 
     source: str
-    target: str
+    target: bytes
     user: str | None
 
 
@@ -171,11 +171,14 @@ def encode(message: FromClient | FromHolder) -> bytes:
     """Return a message's frame.
 
     Raises:
-        MessageTooLongError: it is longer than `MAX_FRAME_BYTES`.
+        MessageError: it is longer than `MAX_FRAME_BYTES`, or its text is not UTF-8.
     """
-    data = msgspec.msgpack.encode(message)
+    try:
+        data = msgspec.msgpack.encode(message)
+    except UnicodeEncodeError as error:
+        raise MessageError(f"{error.object!r} is not UTF-8") from error
     if len(data) > MAX_FRAME_BYTES:
-        raise MessageTooLongError(f"a message of {len(data)} bytes is too long: {MAX_FRAME_BYTES} is the limit")
+        raise MessageError(f"a message of {len(data)} bytes is too long: {MAX_FRAME_BYTES} is the limit")
     return _LENGTH.pack(len(data)) + data
 
 

@@ -164,11 +164,11 @@ def copy_order(
     source: Place = args.source
     target: Place = args.target
     if source.sandbox is None and target.sandbox is not None:
-        return target.sandbox, CopyIn(absolute(source.path), target.path, args.user)
+        return target.sandbox, CopyIn(os.fsencode(absolute(source.path)), target.path, args.user)
     if source.sandbox is not None and target.sandbox is None:
         # The slash at the end, which `abspath` takes off, says that it is a folder.
         slash = "/" if target.path.endswith("/") else ""
-        return source.sandbox, CopyOut(source.path, absolute(target.path) + slash, args.user)
+        return source.sandbox, CopyOut(source.path, os.fsencode(absolute(target.path) + slash), args.user)
     raise UsageError("one of the two paths has to be in a sandbox, ID:PATH, and the other one here")
 
 

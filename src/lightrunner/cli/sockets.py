@@ -50,7 +50,7 @@ class Connection(Generic[T]):
         """Send a message.
 
         Raises:
-            MessageTooLongError: it is too long.
+            MessageError: as `encode`.
             trio.BrokenResourceError: the other end has left.
         """
         data = encode(message)

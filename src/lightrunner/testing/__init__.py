@@ -1,17 +1,18 @@
 """A fake Docker daemon in memory, for the tests of programs that use lightrunner.
 
 engine.py      FakeEngine: start reading here
-containers.py  FakeContainer, which a program gets
+containers.py  FakeContainer, the argument of a program
 files.py       FileSystem: a container's files
 faults.py      scripted faults
 http.py        requests, and the functions that make answers
-daemon.py      what the daemon has
-container_operations.py    what it does with containers
-image_operations.py        with images: pulls, imports, builds
-other_operations.py        with volumes, networks and itself
+daemon.py      the daemon's state
+container_operations.py    operations on containers
+archive_operations.py      on their files
+image_operations.py        on images: pulls, imports, builds
+other_operations.py        on volumes, networks and the daemon itself
 pipes.py       connections in memory
-clock.py       MockClock waits for worker threads
-gate.py        what warm pools tell a waiting container
+clock.py       makes MockClock wait for worker threads
+gate.py        reads a warm pool's dispatch to a waiting container
 secrets.py     what takes a run's secrets
 """
 

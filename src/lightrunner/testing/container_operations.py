@@ -1,7 +1,6 @@
 """The fake daemon's container operations."""
 
 import signal
-import tarfile
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -28,10 +27,8 @@ from .http import (
     Answer,
     Request,
     chunk,
-    chunked,
     head,
     json_answer,
-    path_stat,
     plain,
 )
 
@@ -44,7 +41,7 @@ _WITHOUT_NETWORK: Final = frozenset({"none", "host", "default", BRIDGE})
 _CONTAINER: Final = "container:"
 
 
-def _of(daemon: Daemon, request: Request) -> FakeContainer:
+def container_of(daemon: Daemon, request: Request) -> FakeContainer:
     """The container that the path names."""
     return daemon.container(request.path.split("/")[2])
 
@@ -125,7 +122,7 @@ def _summary(daemon: Daemon, container: FakeContainer) -> dict[str, Any]:
 
 
 async def _inspect(daemon: Daemon, request: Request) -> Answer:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     image = daemon.find_image(container.image)
     state = {
         "Status": container.status,
@@ -155,7 +152,7 @@ async def _inspect(daemon: Daemon, request: Request) -> Answer:
 
 
 async def _start(daemon: Daemon, request: Request) -> Answer:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     if container.is_running:
         return _NOT_MODIFIED
     mode = container.network_mode
@@ -170,7 +167,7 @@ async def _start(daemon: Daemon, request: Request) -> Answer:
 
 
 async def _wait(daemon: Daemon, request: Request) -> Answer | None:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     condition = request.query.get("condition", "not-running")
     over = container.removed if condition == "removed" else container.ended
     if condition == "next-exit" and container.ended.is_set():
@@ -184,7 +181,7 @@ async def _wait(daemon: Daemon, request: Request) -> Answer | None:
 
 
 async def _attach(daemon: Daemon, request: Request) -> Answer | None:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     streams = [number for number, name in ((1, "stdout"), (2, "stderr")) if request.flag(name)]
     attachment = container.attach(streams, with_log=request.flag("logs"))
     try:
@@ -230,7 +227,7 @@ async def _deliver(
 
 
 async def _logs(daemon: Daemon, request: Request) -> Answer | None:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     if container.log_driver == "none":
         raise Refusal(501, "configured logging driver does not support reading")
     streams = [number for number, name in ((1, "stdout"), (2, "stderr")) if request.flag(name)]
@@ -251,7 +248,7 @@ async def _logs(daemon: Daemon, request: Request) -> Answer | None:
 
 
 async def _kill(daemon: Daemon, request: Request) -> Answer:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     number = _signal(request.query.get("signal", "SIGKILL"))
     if not container.is_running:
         raise Refusal(409, f"Cannot kill container: {container.name}: Container {container.id} is not running")
@@ -269,7 +266,7 @@ def _signal(text: str) -> int:
 
 
 async def _stop(daemon: Daemon, request: Request) -> Answer:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     if not container.is_running:
         return _NOT_MODIFIED
     container.kill(signal.SIGTERM)
@@ -281,7 +278,7 @@ async def _stop(daemon: Daemon, request: Request) -> Answer:
 
 
 async def _pause(daemon: Daemon, request: Request) -> Answer:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     if container.status != "running":
         reason = "already paused" if container.status == "paused" else "not running"
         raise Refusal(409, f"Container {container.id} is {reason}")
@@ -290,7 +287,7 @@ async def _pause(daemon: Daemon, request: Request) -> Answer:
 
 
 async def _unpause(daemon: Daemon, request: Request) -> Answer:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     if container.status != "paused":
         raise Refusal(500, f"Container {container.id} is not paused")
     container.unpause()
@@ -298,45 +295,12 @@ async def _unpause(daemon: Daemon, request: Request) -> Answer:
 
 
 async def _delete(daemon: Daemon, request: Request) -> Answer:
-    container = _of(daemon, request)
+    container = container_of(daemon, request)
     if container.is_running and not request.flag("force"):
         raise Refusal(409, f"You cannot remove a running container {container.id}. Stop it first or force removal.")
     del daemon.containers[container.id]
     container.remove()
     return _NO_CONTENT
-
-
-async def _archive_info(daemon: Daemon, request: Request) -> Answer:
-    container, path = _of(daemon, request), request.query["path"]
-    return plain(headers=path_stat(**_stat(container, path)))
-
-
-async def _archive(daemon: Daemon, request: Request) -> Answer:
-    container, path = _of(daemon, request), request.query["path"]
-    stat = _stat(container, path)
-    return chunked(container.files.tar(_absolute(path)), headers=path_stat(**stat))
-
-
-def _stat(container: FakeContainer, path: str) -> dict[str, object]:
-    try:
-        return container.files.stat(_absolute(path))
-    except FileNotFoundError:
-        raise Refusal(404, f"Could not find the file {path} in container {container.name}") from None
-
-
-def _absolute(path: str) -> str:
-    return f"/{path.lstrip('/')}"
-
-
-async def _put_archive(daemon: Daemon, request: Request) -> Answer:
-    container, path = _of(daemon, request), request.query["path"]
-    try:
-        container.files.untar(_absolute(path), request.body)
-    except FileNotFoundError:
-        raise Refusal(404, f"Could not find the file {path} in container {container.name}") from None
-    except (IsADirectoryError, tarfile.TarError) as error:
-        raise Refusal(400 if isinstance(error, IsADirectoryError) else 500, str(error)) from None
-    return plain()
 
 
 CONTAINER_OPERATIONS: Final[dict[str, Operation]] = {
@@ -352,7 +316,4 @@ CONTAINER_OPERATIONS: Final[dict[str, Operation]] = {
     "container_pause": _pause,
     "container_unpause": _unpause,
     "container_delete": _delete,
-    "container_archive_info": _archive_info,
-    "container_archive": _archive,
-    "put_container_archive": _put_archive,
 }

@@ -13,22 +13,22 @@ from .http import frame
 from .pipes import Pipe
 
 STDIN_BYTES: Final = 64 * 1024
-"""What a Linux pipe holds."""
+"""The capacity of a Linux pipe."""
 
 OUTPUT_BYTES: Final = 64 * 1024
 """How far a program's output may be ahead of its reader."""
 
 READERS_GRACE: Final = 2.0
-"""Seconds for which a daemon waits, after the exit, for whoever reads the output slowly."""
+"""Seconds for which a daemon waits, after the exit, for slow readers of the output."""
 
 SIGKILL_CODE: Final = 128 + signal.SIGKILL
 
 
 class Program(Protocol):
-    """What a container does: ``async def program(container: FakeContainer) -> int | None``."""
+    """A container's program: ``async def program(container: FakeContainer) -> int | None``."""
 
     def __call__(self, container: "FakeContainer", /) -> Awaitable[int | None]:
-        """Do it, and return the exit code; None is 0."""
+        """Run, and return the exit code; None is 0."""
         ...
 
 
@@ -77,13 +77,13 @@ class FakeContainer:
         name: without a slash.
         image: the reference that it was created with.
         spec: the body of the create request, as it came.
-        argv: the program and its arguments; a warm container's are its run's, once it was dispatched.
+        argv: the program and its arguments; in a warm container, those of its run once it is dispatched.
         env: the environment, the image's included.
         workdir: the working directory.
         files: the files; paths are relative to `workdir`.
         status: ``created``, ``running``, ``paused`` or ``exited``.
         exit_code: of the process, once it has exited.
-        oom_killed: the kernel has killed it for its memory.
+        oom_killed: whether `out_of_memory` has killed it.
     """
 
     def __init__(  # noqa: PLR0917
@@ -196,7 +196,7 @@ class FakeContainer:
         return line
 
     async def stdout(self, data: bytes) -> None:
-        """Write to stdout. It waits while nobody reads what was written before."""
+        """Write to stdout. Wait while 64 KiB are unread."""
         await self._write(1, data)
 
     async def stderr(self, data: bytes) -> None:
@@ -204,7 +204,7 @@ class FakeContainer:
         await self._write(2, data)
 
     def trap(self, name: str = "SIGTERM") -> trio.Event:
-        """Handle a signal: the event is set when it comes. A signal without a trap does nothing, but SIGKILL.
+        """Handle a signal: return an event that the signal sets. Without a trap, only SIGKILL has an effect.
 
         (The program is process 1, for which the kernel has no default actions.)
         """
@@ -258,7 +258,7 @@ class FakeContainer:
             self._life = trio.CancelScope()
 
     def end(self) -> None:
-        """Let everyone who waits for the exit know, and let readers find the output's end."""
+        """Wake the tasks that wait for the exit, and end the output."""
         self._stdin.break_()
         for attachment in self._attachments:
             attachment.end()
@@ -266,7 +266,7 @@ class FakeContainer:
         self.ended.set()
 
     def remove(self) -> None:
-        """Kill it, and forget it."""
+        """Kill it, and mark it as removed."""
         self._life.cancel()
         self.removed.set()
         self.end()
@@ -313,7 +313,7 @@ class FakeContainer:
         return attachment
 
     def detach(self, attachment: Attachment) -> None:
-        """Remove a reader that has gone. Whoever writes does not wait for it."""
+        """Remove a reader. Writers do not wait for it."""
         attachment.end()
         if attachment in self._attachments:
             self._attachments.remove(attachment)

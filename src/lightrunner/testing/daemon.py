@@ -1,4 +1,4 @@
-"""What a fake daemon has: images, containers, volumes, networks, and the programs that containers run."""
+"""A fake daemon's state: images, containers, volumes, networks, and the programs of containers."""
 
 import hashlib
 import json
@@ -136,7 +136,7 @@ class Daemon:
         return found
 
     def find_image(self, name: str) -> Image | None:
-        """Find an image, or make one where this daemon has all; None: it is not here."""
+        """Find an image, or create it if the daemon has every image; None: the daemon does not have it."""
         if name in self.images:
             return self.images[name]
         tag = whole_reference(name)

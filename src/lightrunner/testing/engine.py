@@ -10,6 +10,7 @@ import trio
 
 from lightrunner.rules.limits import INIT_VOLUME_PREFIX
 
+from .archive_operations import ARCHIVE_OPERATIONS
 from .clock import guarded_clock
 from .container_operations import CONTAINER_OPERATIONS
 from .containers import FakeContainer, Program
@@ -20,7 +21,7 @@ from .image_operations import IMAGE_OPERATIONS
 from .other_operations import OTHER_OPERATIONS
 from .pipes import MemoryConnection, memory_connection
 
-_OWN: Final = CONTAINER_OPERATIONS | IMAGE_OPERATIONS | OTHER_OPERATIONS
+_OWN: Final = ARCHIVE_OPERATIONS | CONTAINER_OPERATIONS | IMAGE_OPERATIONS | OTHER_OPERATIONS
 
 
 class FakeEngine:
@@ -30,14 +31,14 @@ class FakeEngine:
             result = await runner.run(RunRequest(image="python:3.12-alpine"))
 
     No socket and no process is involved, and under trio's ``MockClock`` time costs nothing. Containers, volumes,
-    networks and images are as a real daemon has them. What a container does is a `Program`: an async function of its
+    networks and images behave as on a real daemon. A container runs a `Program`: an async function that takes its
     `FakeContainer`.
 
     Args:
-        program: what every container does, but those that `add_program` names; None: print nothing, and exit with 0.
-        images: the images that are there; None: whatever is asked for.
+        program: the program of every container without one from `add_program`; None: print nothing, and exit with 0.
+        images: the images that the daemon has; None: every image.
         registry: the images that can be pulled; None: all.
-        script: answers in the place of the engine's own, by operation (`OPERATIONS`). It may be changed at any time.
+        script: answers that replace the engine's own, by operation (`OPERATIONS`). It may be changed at any time.
         api_version: the newest version of the API that it speaks.
         min_api_version: the oldest one. A request of a version that is not between them gets a 400.
         runtimes: the container runtimes that it knows.
@@ -101,14 +102,14 @@ class FakeEngine:
         if failure is not None:
             raise failure
 
-    # --- what it is made of -------------------------------------------------------------------------------------------
+    # --- programs, images and contents --------------------------------------------------------------------------------
 
     def add_program(self, program: Program, *, image: str | None = None, command: str | None = None) -> None:
-        """Say what containers do, and steps of a build. The program that was added last is the first to be looked at.
+        """Add a program for containers and build steps. Of several that match, the last one added applies.
 
         Args:
             program: the async function.
-            image: only in this image, and in those that setup steps made of it.
+            image: only in this image, and in those built on it by setup steps.
             command: only for this command: the text of a request's ``entrypoint``, or the words of the image's own.
         """
         self._daemon.rules.append(Rule(program, image, command))
@@ -144,22 +145,22 @@ class FakeEngine:
 
     @property
     def containers(self) -> list[FakeContainer]:
-        """The containers that are there, oldest first."""
+        """The containers that exist, oldest first."""
         return list(self._daemon.containers.values())
 
     @property
     def volumes(self) -> list[str]:
-        """The names of the volumes that are there."""
+        """The names of the volumes that exist."""
         return list(self._daemon.volumes)
 
     @property
     def networks(self) -> list[str]:
-        """The names of the networks that were created, and are there."""
+        """The names of the networks that were created and not removed."""
         return [network.name for network in self._daemon.networks.values()]
 
     @property
     def images(self) -> list[str]:
-        """The names of the images that are there."""
+        """The names of the images that the daemon has."""
         return [tag for image in self._daemon.images.values() for tag in image.tags]
 
     @property
@@ -194,7 +195,7 @@ class FakeEngine:
         return client
 
     async def serve(self, stream: trio.abc.HalfCloseableStream) -> None:
-        """Answer the requests of one connection, until it ends. `connect` does this; a real socket's stream will do."""
+        """Answer the requests of one connection, until it ends. `connect` calls this; a socket's stream works too."""
         self.connections += 1
         self.open_connections += 1
         scope = trio.CancelScope()

@@ -15,13 +15,13 @@ HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 async def lose_connection(request: Request) -> None:
-    """Close the connection in the place of an answer. The engine has not acted."""
+    """Close the connection instead of answering. The engine does not act."""
     await request.receive_body()
     request.hang_up = True
 
 
 async def lose_answer(request: Request) -> None:
-    """Act, and close the connection in the place of the answer: the client cannot know what was done."""
+    """Act, but close the connection instead of answering: the client cannot know whether the engine acted."""
     request.stream = _Severed(request.stream)
     with suppress(trio.BrokenResourceError):
         await proceed(request)
@@ -57,7 +57,7 @@ def in_turn(*answers: Answer) -> Answer:
 
 
 def refuse(status: int, message: str) -> Answer:
-    """Refuse, with the daemon's way of saying why. 404 and 409 have errors of their own."""
+    """Refuse as the daemon does, with a JSON message. 404 and 409 raise errors of their own in the client."""
     return json_answer({"message": message}, status=status)
 
 

@@ -12,7 +12,7 @@ _TOKEN = re.compile(
 
 
 class Dispatch(NamedTuple):
-    """What the gate is told: the command, the environment that it adds, and whether stdin is its input."""
+    """A dispatch: the command, the environment to add, and whether the rest of stdin is the command's input."""
 
     argv: list[str]
     env: dict[str, str]
@@ -20,7 +20,7 @@ class Dispatch(NamedTuple):
 
 
 def gate_nonce(argv: list[str]) -> str | None:
-    """Return what a gate says when it is ready; None: the command is no gate."""
+    """Return the nonce that a gate prints when it is ready; None if the command is no gate."""
     if argv[:2] != ["sh", "-c"] or len(argv) != 3 or "_light_runner_script" not in argv[2]:  # noqa: PLR2004  # sh -c text
         return None
     found = _NONCE.search(argv[2])

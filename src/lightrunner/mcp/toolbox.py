@@ -12,6 +12,7 @@ import trio
 
 from lightrunner import DockerRunner, LightRunnerError, RunRequest
 from lightrunner.errors import invalid_request
+from lightrunner.nurseries import open_bare_nursery
 from lightrunner.rules.sizes import parse_timeout
 from lightrunner.rules.violation import RuleViolation
 from lightrunner.serve import files
@@ -181,7 +182,7 @@ async def open_toolbox(runner: DockerRunner, policy: AgentPolicy) -> AsyncGenera
     """Open the tools of a session. The end of the block removes its sandboxes."""
     folder = Path(await trio.to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="lightrunner-mcp-")))
     try:
-        async with trio.open_nursery() as nursery:
+        async with open_bare_nursery() as nursery:
             yield Toolbox(runner, policy, folder, nursery)
             nursery.cancel_scope.cancel()
     finally:

@@ -16,6 +16,7 @@ import pytest
 
 from lightrunner.cli import exits
 from tests.cli.conftest import Cli, send, wait_for
+from tests.cli.test_terminal import completions
 from tools.raw_engine import RawEngine
 
 FAMILY = "(setsid sleep 100 &); (sleep 100 & sleep 100 &); echo up; sleep 100"
@@ -153,7 +154,7 @@ def test_a_conversation(held: Held) -> None:
 
 def test_a_terminal(held: Held) -> None:
     master, slave = pty.openpty()
-    command = held.cli.command("exec", held.id, "-t", "--", "sh", "-c", "stty size; trap 'echo int; exit 9' INT; cat")
+    command = held.cli.command("exec", held.id, "-it", "--", "sh", "-c", "stty size; trap 'echo int; exit 9' INT; cat")
     env = held.cli.env | {"LINES": "33", "COLUMNS": "99"}
     with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env) as process:
         os.close(slave)
@@ -227,6 +228,7 @@ def test_the_list_and_beginnings_of_ids(cli: Cli, busybox: str, state_dir: Path)
         host, port = told["exposed"]["8000"].split(":")
         with socket.create_connection((host, int(port))):
             pass
+        assert completions(cli, f"lightrunner exec {one.id[:4]}") == {one.id}
         for path in sockets(state_dir):
             assert (path.is_socket(), stat.S_IMODE(path.stat().st_mode)) == (True, 0o600)
         assert stat.S_IMODE((state_dir / "sandboxes").stat().st_mode) == 0o700

@@ -49,7 +49,7 @@ def add_sandboxes(commands: Commands) -> None:
         lightrunner exec 3f2a -- python main.py
         lightrunner exec 3f2a -c 'ls | wc -l'
         cat data.csv | lightrunner exec 3f2a --timeout 10 -- wc -l
-        lightrunner exec 3f2a -t -- sh
+        lightrunner exec 3f2a -it -- sh
         """,
         usage="%(prog)s ID [options] -- COMMAND ...",
         json=False,
@@ -66,6 +66,9 @@ def add_sandboxes(commands: Commands) -> None:
     run_options.add_user(exec_.add_argument, "the sandbox's")
     exec_.add_argument(
         "--timeout", metavar="DURATION", type=values.limit, help="kill it after 90, 5m, 2h, … (default: never)"
+    )
+    exec_.add_argument(
+        "-i", "--interactive", action="store_true", help="for those who type -it: stdin is passed on without it, too"
     )
     exec_.add_argument(
         "-t", "--tty", action="store_true", help="give it a terminal like this one: all of its output is then stdout"

@@ -84,9 +84,8 @@ class Observation:
         """Note an error by its code, another exception by its type, and a cancellation."""
         if isinstance(error, LightRunnerError):
             code, operation = str(error.code), error.docker_op
-            _log.warning(
-                "%s run failed: %s in %s", self._kind, code, operation, extra={"code": code, "docker_op": operation}
-            )
+            where = f" in {operation}" if operation is not None else ""
+            _log.warning("%s run failed: %s%s", self._kind, code, where, extra={"code": code, "docker_op": operation})
             count("lightrunner.failures", kind=self._kind, code=code)
             self._close("failed", code=code)
         elif isinstance(error, Exception):  # A callback's.

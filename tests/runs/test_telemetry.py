@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
-from lightrunner import DockerRunner
+from lightrunner import DockerRunner, LightRunnerError, RunRequest
 from lightrunner.testing import FakeEngine
 from tests.runs import telemetry_program
 from tests.runs.telemetry_program import SECRET
@@ -130,3 +130,10 @@ async def test_every_request_carries_the_trace() -> None:
     assert "traceparent" not in without
     assert others
     assert {headers["traceparent"] for headers in others} == {f"00-{0xAB:032x}-{0xCD:016x}-01"}
+
+
+async def test_a_failure_outside_of_the_engine_names_no_operation(caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeEngine() as engine, DockerRunner(connect=engine.connect) as runner:
+        with pytest.raises(LightRunnerError, match="dir="):
+            await runner.run(RunRequest(image="image", dir="/nowhere"))
+    assert [record.getMessage() for record in caplog.records] == ["cold run failed: INVALID_REQUEST"]

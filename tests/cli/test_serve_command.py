@@ -51,6 +51,7 @@ def test_addresses_that_are_refused(cli: Cli, address: str) -> None:
 
 def test_a_token_file_and_a_stale_socket(cli: Cli, tmp_path: Path) -> None:
     assert cli("serve", "--token-file", str(tmp_path / "none")).returncode == exits.USAGE
+    cli.env["TMPDIR"] = str(tmp_path)  # a killed server leaves its folder
     path, token = tmp_path / "s", tmp_path / "token"
     token.write_text("y" * 16 + "\n")
     arguments = ("serve", "--listen", f"unix://{path}", "--token-file", str(token))

@@ -21,6 +21,7 @@ PURE_ENGINE = {
     f"{ENGINE}.{name}" for name in ("connection", "endpoint", "errors", "frames", "progress", "registries")
 } | WIRE
 BACKEND = f"{ENGINE}.backend"
+UPGRADED = f"{ENGINE}.upgraded"
 TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {
     "asyncio": {"runner", "warm", "sandbox", "detached", "runs"},
@@ -83,6 +84,7 @@ DEPENDENCIES = {"httpx", "trio", "msgspec"}
 HTTP = {
     TRANSPORT: {"httpx", "httpcore"},
     BACKEND: {"httpcore"},
+    UPGRADED: {"httpcore"},
     DOWNLOAD: {"h11"},
     f"{TESTING}.http": {"h11"},
     f"{TESTING}.engine": {"h11"},

@@ -14,6 +14,7 @@ progress.py    decode the progress of a pull, an import or a build (pure)
 tracing.py     the header that carries a trace on
 transport.py   requests, responses and upgrades; the one module that imports httpx
 backend.py     httpcore over the caller's connections
+upgraded.py    the raw connection behind a 101
 upload.py      send an iterator's chunks, made ahead in a thread
 drain.py       receive a body while a thread consumes it
 download.py    receive an archive from a plain socket, in the thread that writes it

@@ -18,7 +18,8 @@ from .endpoint import Endpoint
 from .errors import EngineProtocolError, EngineResponseError, EngineUnreachable, response_error
 from .progress import ProgressDecoder, ProgressMessage
 from .ssh import SshForward
-from .transport import AnyResponse, Headers, RawConnection, RequestBody, Response, Transport
+from .transport import AnyResponse, Headers, RequestBody, Response, Transport
+from .upgraded import RawConnection
 
 MIN_API_VERSION: Final = (1, 40)
 """Docker 19.03. Nobody maintains anything older."""

@@ -24,7 +24,8 @@ from .endpoint import Endpoint
 from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
 from .threads import thread_limiter
 from .tracing import trace_headers
-from .transport import CONNECT_TIMEOUT, HEADERS, RECEIVE_BYTES, lost_connection
+from .transport import CONNECT_TIMEOUT, HEADERS
+from .upgraded import RECEIVE_BYTES, lost_connection
 
 _SILENCE: Final = 0.1
 """Seconds without data after which the thread is released, and the event loop waits instead."""

@@ -7,7 +7,7 @@ container's streams.
 from typing import Protocol
 
 from .frames import FrameDecoder, OutputPiece, PlainDecoder
-from .transport import RawConnection
+from .upgraded import RawConnection
 
 _SEND_BYTES = 256 * 1024
 

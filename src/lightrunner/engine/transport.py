@@ -11,16 +11,17 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Genera
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 from inspect import isasyncgen
-from typing import Final, NamedTuple, Protocol, TypeVar, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import httpx
 import trio
 
-from .connection import EXTRA_INFO, Connect, Connection
+from .connection import Connect
 from .drain import Consume, drain_in_thread
 from .endpoint import Endpoint
 from .errors import MAX_ERROR_BODY_BYTES, EngineProtocolError, EngineUnreachable
 from .tracing import trace_headers
+from .upgraded import RECEIVE_BYTES, NetworkStream, RawConnection, connection_of, lost_connection, reason_of, socket_of
 from .upload import open_bare_nursery, open_prefetched
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -29,13 +30,9 @@ CONNECT_TIMEOUT: Final = 5.0
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Limit of a body that is read whole. A list of ten thousand containers has less."""
 
-RECEIVE_BYTES: Final = 256 * 1024
-"""Size of one read of an upgraded connection: what a Unix socket buffers. The daemon writes frames of up to 32 KiB. A
-slower reader takes several of them at once, in a quarter less time than with reads of 64 KiB."""
 
 RequestBody = bytes | AsyncIterable[bytes] | Iterator[bytes]
 Headers = tuple[tuple[bytes, bytes], ...]
-E = TypeVar("E", bound=BaseException)
 
 HEADERS: Final[Headers] = (
     (b"Host", b"docker"),
@@ -81,29 +78,11 @@ def _engine_errors(operation: str, endpoint: Endpoint) -> Generator[None]:
             raise lost_connection(operation, endpoint, error) from error
         raise EngineProtocolError(f"{operation}: the response from {endpoint} is not valid HTTP: {error}") from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {_reason(error)}") from error
+        raise EngineUnreachable(f"{operation}: cannot connect to {endpoint}: {reason_of(error)}") from error
     except httpx.TransportError as error:
         raise lost_connection(operation, endpoint, error) from error
     except httpx.InvalidURL as error:
         raise EngineProtocolError(f"{operation}: the request's URL is invalid: {error}") from error
-
-
-def lost_connection(operation: str, endpoint: Endpoint, error: Exception) -> EngineUnreachable:
-    """Return the error for a lost connection."""
-    return EngineUnreachable(f"{operation}: the connection to {endpoint} was lost: {_reason(error)}")
-
-
-def _reason(error: BaseException) -> str:
-    """Return the error's message, or the message of the TLS error that caused it, which httpcore drops."""
-    return str(_cause_of(error, ssl.SSLError) or error) or type(error).__name__
-
-
-def _cause_of(error: BaseException, kind: type[E]) -> E | None:
-    """Return the error of a kind that caused an error, or is it; None if there is none."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, kind):
-        cause = cause.__cause__ or cause.__context__
-    return cause
 
 
 class AnyResponse(Protocol):
@@ -126,16 +105,6 @@ class AnyResponse(Protocol):
     async def error_body(self) -> bytes:
         """Receive the body of an error response, up to `MAX_ERROR_BODY_BYTES`."""
         ...
-
-
-class _NetworkStream(Protocol):
-    """httpcore's connection below HTTP: the methods that are used here."""
-
-    async def read(self, max_bytes: int) -> bytes: ...
-
-    async def write(self, buffer: bytes) -> None: ...
-
-    def get_extra_info(self, info: str) -> object: ...
 
 
 class _Whole(AsyncIterator[bytes]):
@@ -191,97 +160,6 @@ class _RequestStream(httpx.AsyncByteStream):
         body: object = self._body
         if isasyncgen(body):
             await body.aclose()
-
-
-class RawConnection:
-    """An upgraded connection: a stream of bytes in both directions, with trio's method names."""
-
-    def __init__(self, stream: _NetworkStream, received: bytes, operation: str, endpoint: Endpoint) -> None:
-        self._stream = stream
-        self._received = received  # What arrived with the response's head.
-        self._operation = operation
-        self._endpoint = endpoint
-        self._receiving = trio.CancelScope()
-        self._must_close_tls = False
-
-    async def receive_some(self) -> bytes:
-        """Receive some bytes; empty at the end."""
-        if self._received:
-            received, self._received = self._received, b""
-            await trio.lowlevel.checkpoint()
-            return received
-        while True:
-            with self._lost_connection(), trio.CancelScope() as self._receiving:
-                if self._must_close_tls:
-                    # Return what has arrived, and do not wait: trio notices a deadline when a task blocks. (A cancelled
-                    # scope would end the read before it looks.)
-                    self._receiving.deadline = trio.current_time()
-                return await self._receive()
-            self._close_tls()
-
-    async def _receive(self) -> bytes:
-        try:
-            return await self._stream.read(RECEIVE_BYTES)
-        except Exception as error:
-            # Python reports the end like this once both sides have sent their close_notify.
-            if _cause_of(error, ssl.SSLZeroReturnError):
-                return b""
-            raise
-
-    async def send_all(self, data: bytes) -> None:
-        """Send all of `data`."""
-        with self._lost_connection():
-            await self._stream.write(data)
-
-    def is_readable(self) -> bool:
-        """Return whether bytes, or the end of the stream, have arrived and were not received yet."""
-        return bool(self._received) or bool(self._stream.get_extra_info("is_readable"))
-
-    def send_eof(self) -> None:
-        """Close the sending half.
-
-        Over TLS this is a close_notify, and the current or the next `receive_some` sends it. (trio's `send_eof` is
-        async, and its SSLStream has none.)
-        """
-        if self._stream.get_extra_info("ssl_object") is not None:
-            self._must_close_tls = True
-            self._receiving.cancel()
-            return
-        try:
-            if (connection := _connection_of(self._stream)) is not None:
-                connection.send_eof()
-            else:
-                _socket_of(self._stream).shutdown(trio.socket.SHUT_WR)
-        except (OSError, trio.BrokenResourceError) as error:
-            raise lost_connection(self._operation, self._endpoint, error) from error
-
-    def _close_tls(self) -> None:
-        """Queue the close_notify, which the next read sends.
-
-        Only while a read has nothing to return: OpenSSL drops whole records that it finds unread here, and trio's
-        SSLStream drops what it has read if it is cancelled while it sends what is queued.
-        """
-        tls = self._stream.get_extra_info("ssl_object")
-        assert isinstance(tls, ssl.SSLObject)
-        self._must_close_tls = False
-        # unwrap queues the close_notify, and would then wait for the daemon's, which follows the output.
-        try:
-            tls.unwrap()
-        except ssl.SSLWantReadError:
-            return
-        except ssl.SSLError as error:
-            raise lost_connection(self._operation, self._endpoint, error) from error
-
-    @contextmanager
-    def _lost_connection(self) -> Generator[None]:
-        # httpx does not map the exceptions of an upgraded connection. It imported httpcore when it connected; importing
-        # it with this module would cost every `import lightrunner` 20 ms.
-        import httpcore  # noqa: PLC0415
-
-        try:
-            yield
-        except httpcore.NetworkError as error:
-            raise lost_connection(self._operation, self._endpoint, error) from error
 
 
 class Response:
@@ -345,7 +223,7 @@ class Response:
         Raises:
             EngineProtocolError: the response has another status.
         """
-        stream: _NetworkStream | None = self._response.extensions.get("network_stream")
+        stream: NetworkStream | None = self._response.extensions.get("network_stream")
         if self.status != _SWITCHING_PROTOCOLS or stream is None:
             raise EngineProtocolError(
                 f"{self._operation}: {self._endpoint} did not upgrade the connection (HTTP {self.status}); "
@@ -461,7 +339,7 @@ class Transport:
             assert isinstance(ping.stream, httpx.AsyncByteStream)
             async for _ in ping.stream:
                 pass
-            return _socket_of(ping.extensions["network_stream"])
+            return socket_of(ping.extensions["network_stream"])
 
     def _connection(self, *, may_be_idle: bool) -> httpx.AsyncHTTPTransport:
         """Return an idle connection, or a new one. httpx connects if it is new, or if the daemon has closed it."""
@@ -563,9 +441,9 @@ async def _upload(
 
     async def trace(event: str, info: dict[str, object]) -> None:
         if sock is None and event.startswith("connection.connect_") and event.endswith(".complete"):
-            stream = cast("_NetworkStream", info["return_value"])
-            if _connection_of(stream) is None:  # Else its other side breaks it where it reads no more.
-                nursery.start_soon(cut_off_when_answered, _socket_of(stream))
+            stream = cast("NetworkStream", info["return_value"])
+            if connection_of(stream) is None:  # Else its other side breaks it where it reads no more.
+                nursery.start_soon(cut_off_when_answered, socket_of(stream))
         elif event == "http11.receive_response_headers.started":
             watch.cancel()  # Two tasks cannot wait for one socket.
 
@@ -576,17 +454,6 @@ async def _upload(
         response = await http.handle_async_request(request)
         watch.cancel()
     return response
-
-
-def _connection_of(stream: _NetworkStream) -> Connection | None:
-    """The connection that a `Connect` function opened; None for httpcore's own."""
-    return cast("Connection | None", stream.get_extra_info(EXTRA_INFO))
-
-
-def _socket_of(stream: _NetworkStream) -> trio.socket.SocketType:
-    sock = stream.get_extra_info("socket")
-    assert isinstance(sock, trio.socket.SocketType)
-    return sock
 
 
 @cache

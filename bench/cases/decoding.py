@@ -9,7 +9,7 @@ from functools import partial
 from bench.sampling import Case, Goal, Sample, blocking
 from bench.stage import Stage
 from lightrunner.engine.frames import FrameDecoder
-from lightrunner.engine.transport import RECEIVE_BYTES
+from lightrunner.engine.upgraded import RECEIVE_BYTES
 
 _SECONDS = 0.3
 _STREAM_BYTES = 1 << 23

@@ -166,7 +166,7 @@ class SwarmRunner:
         with invalid_request():
             plan = check_swarm_request(template, self._sandbox)
             count = parse_count("size", size)
-        claims = Claims(self._managers, self._nodes, service_id, plan, self._sandbox)
+        claims = self._claims(service_id, plan)
         async with self._admission.under_way(), self._pool(service_id, claims, plan, count).open() as pool:
             yield pool
 
@@ -213,11 +213,14 @@ class SwarmRunner:
         async with running_service(
             self._managers, self._nodes, plan, self._sandbox, self.options, network=network, size=size, once=once
         ) as service_id:
-            yield service_id, Claims(self._managers, self._nodes, service_id, plan, self._sandbox)
+            yield service_id, self._claims(service_id, plan)
 
     def _pool(self, service_id: str, claims: Claims, plan: RunPlan, size: int) -> SwarmPool:
         admit = self._admission.admitted
         return SwarmPool(service_id, claims, self._nodes, plan, self._sandbox, size=size, admit=admit)
+
+    def _claims(self, service_id: str, plan: RunPlan) -> Claims:
+        return Claims(self._managers, self._nodes, service_id, plan, self._sandbox)
 
     def _check_open(self) -> None:
         if not self._admission.is_open:

@@ -183,8 +183,12 @@ create."""
 CLEANUP_TIMEOUT = 30.0
 """For removing a run's container and volume. The removal is shielded, so it must end by itself."""
 
-LEADER_TIMEOUT = 20.0
-"""For the managers of a swarm to elect a leader. Raft's election takes 1 to 2 s, more where the machines are busy."""
+LEADER_TIMEOUT = 60.0
+"""For the managers of a swarm to elect a leader, where several are known."""
+
+MANAGER_TIMEOUT = 3.0
+"""For one of several managers to answer, before another is asked. A manager that does not lead waits 20 s in vain for a
+leader that has lost its power (20.10), while the new leader answers at once."""
 
 CLAIM_TIMEOUT = 10.0
 """For a swarm's container to answer a claim."""

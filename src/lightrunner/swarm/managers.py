@@ -1,5 +1,6 @@
 """Calls to a swarm's managers: to whichever answers, also while a new leader is elected."""
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -7,7 +8,7 @@ from typing import TypeVar
 import trio
 
 from lightrunner.engine import EngineClient, EngineError, EngineResponseError, EngineUnreachable
-from lightrunner.rules.limits import LEADER_TIMEOUT
+from lightrunner.rules import limits
 
 T = TypeVar("T")
 
@@ -31,12 +32,16 @@ class Managers:
         Raises:
             EngineError: as the operation, or no manager answers.
         """
-        deadline = trio.current_time() + (LEADER_TIMEOUT if len(self._engines) > 1 else 0)
+        deadline = trio.current_time() + (limits.LEADER_TIMEOUT if len(self._engines) > 1 else 0)
         while True:
             failure: EngineError | None = None
             for engine in tuple(self._engines):
+                patience = limits.MANAGER_TIMEOUT if len(self._engines) > 1 else math.inf
                 try:
-                    result = await operation(engine)
+                    with trio.fail_after(patience):
+                        result = await operation(engine)
+                except trio.TooSlowError:
+                    failure = EngineUnreachable(f"{engine.endpoint} did not answer within {patience:g} s")
                 except EngineError as error:
                     if not _is_passing(error):
                         raise

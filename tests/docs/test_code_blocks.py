@@ -23,7 +23,9 @@ from lightrunner import DockerRunner, RunRequest
 from tools.raw_engine import RawEngine
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+SWARM = ROOT / "docs" / "swarm.md"
+"""Its blocks run on a swarm: tests/swarm."""
+PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")} - {SWARM})
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LOOPS = ("trio.run(", "asyncio.run(", "run_sync(", "map_sync(")

@@ -64,6 +64,19 @@ def test_what_a_request_cannot_have(given: dict[str, Any], field: str) -> None:
         check_swarm_request(RunRequest(image="a", **given), check_swarm_options(options()))
 
 
+def test_refused_secrets_are_not_shown() -> None:
+    with violation("secrets", ["key"]):
+        check_swarm_request(RunRequest(image="a", secrets={"key": b"hunter2"}), check_swarm_options(options()))
+
+
+def test_what_a_request_can_have() -> None:
+    sandbox = check_swarm_options(options(tmpfs={"/x": "1m"}, node_hosts=str))
+    plan = check_swarm_request(RunRequest(image="a:1", input=b"x"), sandbox)
+    assert (plan.image.text, plan.input) == ("a:1", b"x")
+    with violation("workdir", "/x"):
+        check_swarm_request(RunRequest(image="a:1", workdir="/x"), sandbox)
+
+
 def test_the_address_of_a_node() -> None:
     node = wire.Node(
         id="n1", description=wire.NodeDescription(hostname="alpha"), status=wire.NodeStatus(addr="10.0.0.7")

@@ -1,6 +1,10 @@
 """The contract of all engines, on a swarm: the tests are those of tests/contract, the fixtures this folder's."""
 
+import pytest
+
 from tests.contract import test_endings, test_files, test_networks_and_warm, test_results, test_streams
+
+pytestmark = pytest.mark.private_engine
 
 BEYOND = {
     "test_prepared_networks",  # they are of one daemon

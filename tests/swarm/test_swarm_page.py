@@ -3,8 +3,12 @@
 import inspect
 from typing import Any
 
+import pytest
+
 from tests.docs.test_code_blocks import SWARM, blocks
 from tests.swarm.conftest import Swarm
+
+pytestmark = pytest.mark.private_engine
 
 
 async def test_the_pages_blocks_run(swarm: Swarm) -> None:

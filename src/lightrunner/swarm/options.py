@@ -82,7 +82,7 @@ def check_swarm_request(request: RunRequest, sandbox: Sandbox) -> RunPlan:
         raise RuleViolation("pull", request.pull, "the nodes pull when Swarm has them; name an image by its digest")
     plan = check_request(request)
     if plan.secrets is not None:
-        raise RuleViolation("secrets", plan.secrets, "a run on a swarm has none; use input")
+        raise RuleViolation("secrets", sorted(request.secrets), "a run on a swarm has none; use input")
     check_mounts(plan, sandbox)
     return plan
 

@@ -276,7 +276,7 @@ def check_stdin(plan: RunPlan, request: RunRequest, stdin: object) -> RunPlan:
     if not isinstance(stdin, AsyncIterable):
         raise RuleViolation("stdin", stdin, "not an async iterable of bytes")
     if request.input is not None:
-        raise RuleViolation("stdin", stdin, "there is an input as well; give one of the two")
+        raise RuleViolation("stdin", cast("object", stdin), "there is an input as well; give one of the two")
     return plan._replace(input=b"")
 
 

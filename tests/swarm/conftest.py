@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, RunRequest, SwarmRunner
+from lightrunner.engine.wire import Node
 from lightrunner.testing import Program
 from tests.conftest import ours
 from tests.runs.shell_runs import Run, awaited, started
@@ -30,8 +31,12 @@ class Swarm:
         """Make a runner, which is to be opened."""
         hosts = self.private.hosts
         first, *others = hosts.values()
-        given: dict[str, Any] = LIMITS | {"host": first, "other_managers": others} | options
-        return SwarmRunner(**{"node_hosts": lambda node: hosts[node.description.hostname], **given})
+
+        def host_of(node: Node) -> str:
+            return hosts[node.description.hostname]
+
+        given: dict[str, Any] = {"host": first, "other_managers": others, "node_hosts": host_of}
+        return SwarmRunner(**(LIMITS | given | options))
 
     def request(self, script: str, **fields: Any) -> RunRequest:
         """Make a request for a shell script whose output is captured; without a network by default."""

@@ -19,7 +19,8 @@ HELD = ClaimReply(no_new_privileges=True, takes_input=True)
 
 
 def options(**given: Any) -> SwarmOptions:
-    return SwarmOptions(**{"node_hosts": HOSTS, **given})
+    whole: dict[str, Any] = {"node_hosts": HOSTS, **given}
+    return SwarmOptions(**whole)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,9 @@ def options(**given: Any) -> SwarmOptions:
     ],
 )
 def test_bad_options(given: dict[str, Any], field: str) -> None:
+    whole: dict[str, Any] = {"node_hosts": HOSTS, **given}
     with pytest.raises(LightRunnerError) as raised:
-        SwarmRunner(**{"node_hosts": HOSTS, **given})
+        SwarmRunner(**whole)
     assert raised.value.code is LightRunnerErrorCode.INVALID_REQUEST
     assert raised.value.message.startswith(field)
 

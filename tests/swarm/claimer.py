@@ -8,15 +8,16 @@ import trio
 
 from lightrunner import LightRunnerError, RunRequest, SwarmRunner
 from lightrunner.plan import check_request
-from lightrunner.swarm.claims import Claims
+from lightrunner.swarm.claims import Claim, Claims
 
 
 async def main(service_id: str, seconds: float, image: str, hosts: dict[str, str], limits: dict[str, Any]) -> None:
     """Claim until nothing comes any more, and give all back at the end."""
     manager = next(iter(hosts.values()))
     async with SwarmRunner(host=manager, node_hosts=lambda node: hosts[node.description.hostname], **limits) as runner:
-        claims: Claims = runner._claims(service_id, check_request(RunRequest(image=image, network="none")))
-        claimed = []
+        plan = check_request(RunRequest(image=image, network="none"))
+        claims: Claims = runner._claims(service_id, plan)  # pyright: ignore[reportPrivateUsage]
+        claimed: list[Claim] = []
         with trio.move_on_after(seconds):
             while True:
                 claimed.append(await claims.claim())
@@ -29,6 +30,7 @@ async def main(service_id: str, seconds: float, image: str, hosts: dict[str, str
 
 if __name__ == "__main__":
     try:
-        trio.run(main, sys.argv[1], float(sys.argv[2]), *json.loads(sys.argv[3]))
+        image, hosts, limits = json.loads(sys.argv[3])
+        trio.run(main, sys.argv[1], float(sys.argv[2]), image, hosts, limits)
     except LightRunnerError as error:
         sys.exit(str(error))

@@ -1,7 +1,7 @@
 """Nodes that are drained or killed, and a leader that goes, while runs are under way."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -26,11 +26,11 @@ async def set_availability(swarm: Swarm, hostname: str, availability: str) -> No
         await engine.node_update(node.id, node.version.index, node.spec)
 
     async with swarm.runner() as runner:
-        await runner._managers.call(update)
+        await runner._managers.call(update)  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager
-async def restored(swarm: Swarm, number: int) -> AsyncIterator[None]:
+async def restored(swarm: Swarm, number: int) -> AsyncGenerator[None]:
     """Start a node that the block has crashed, and wait until the swarm has it back, and it has no containers left."""
     try:
         yield
@@ -51,9 +51,10 @@ async def _wait_ready(swarm: Swarm) -> None:
     with trio.fail_after(60):
         async with swarm.runner() as runner:
             while True:
-                nodes = await runner._managers.call(lambda manager: manager.node_list())
-                managers = [node.manager_status for node in nodes if node.status.state == "ready"]
-                if [one.reachability for one in managers if one is not None] == ["reachable"] * 3:
+                managers = runner._managers  # pyright: ignore[reportPrivateUsage]
+                nodes = await managers.call(lambda manager: manager.node_list())
+                states = [node.manager_status for node in nodes if node.status.state == "ready"]
+                if [one.reachability for one in states if one is not None] == ["reachable"] * 3:
                     return
                 await trio.sleep(0.2)
 

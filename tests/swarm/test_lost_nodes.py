@@ -1,5 +1,6 @@
 """Nodes that are drained or killed, and a leader that goes, while runs are under way."""
 
+import os
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,7 +17,8 @@ from tools.swarm import PrivateSwarm
 pytestmark = pytest.mark.private_engine
 
 ON_NODE3 = ["node.hostname==node3"]
-RUNS = 60
+RUNS = int(os.environ.get("LIGHTRUNNER_FAN_OUT", "60"))
+"""Of the fan-out. A thousand take minutes."""
 
 
 async def set_availability(swarm: Swarm, hostname: str, availability: str) -> None:

@@ -52,12 +52,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=[*ENGINES, *ENDPOINTS],
         help="use private engines of this kind, or reach the installed one in this way; then only tests that use it",
     )
+    group.addoption(
+        "--node-loss", action="store_true", help="also run the tests that lose a swarm's nodes: minutes each"
+    )
     group.addoption("--no-engine", action="store_true", help="leave out the tests that need an engine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell that starts this in the background has SIGINT ignored, and the programs that tests interrupt inherit that.
+    # A shell that starts this in the background, and nohup, have these ignored, and the programs that tests interrupt
+    # inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if config.getoption("--host") and config.getoption("--no-engine"):
         raise pytest.UsageError("--host and --no-engine exclude each other")
     if (name := str(config.getoption("--engine"))) in ENGINES:
@@ -85,6 +90,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _runs_on(config: pytest.Config, marks: set[str]) -> bool:
     """Tell whether the options leave in a test with these marks."""
+    if "node_loss" in marks and not config.getoption("--node-loss"):
+        return False
     if config.getoption("--no-engine"):
         return not {"engine", "private_engine"} & marks
     if config.getoption("--host") and "private_engine" in marks:

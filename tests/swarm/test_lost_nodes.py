@@ -14,7 +14,7 @@ from tests.swarm.conftest import Swarm
 from tools.images import ensure_busybox
 from tools.swarm import PrivateSwarm
 
-pytestmark = pytest.mark.private_engine
+pytestmark = [pytest.mark.private_engine, pytest.mark.node_loss]
 
 ON_NODE3 = ["node.hostname==node3"]
 RUNS = int(os.environ.get("LIGHTRUNNER_FAN_OUT", "60"))

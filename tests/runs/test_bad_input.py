@@ -140,7 +140,9 @@ def short(fields: Mapping[str, object]) -> str:
 
 
 def names_field_and_value(error: LightRunnerError, field: str, value: object) -> bool:
-    """Whether the message starts with the field, or an item of it, and shows its value."""
+    """Whether the message starts with the field, or an item of it, and shows its value; of an input its type alone."""
+    if field == "input":
+        return error.message.startswith(f"input=<{type(value).__name__}>: ")
     values = [value]
     if isinstance(value, dict):
         values += [*value.keys(), *value.values()]

@@ -241,5 +241,5 @@ async def test_a_removal_has_the_time_that_those_of_others_take(
                 await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
         assert len(daemon.requests("volume_delete")) == 12
-    assert "could not be removed" not in caplog.text
+    assert not caplog.records
     assert autojump_clock.current_time() >= 12 * 0.1

@@ -8,7 +8,7 @@ libraries.py   docker-py and aiodocker                     programs.py  the dock
 job.py         one container, described alike to every peer
 stage.py       the engine, image, folders and peers of every case
 
-cases/         the cases                                      stocks.py     wait until warm stocks are full
+cases/         the cases                                      full_pools.py wait until warm pools are full
 probes.py      the peak memory of one run, in a new process   holding.py    the same for many runs at once
 
 harness.py     spawn latency of your own image and command: ``python -m bench.harness --help``

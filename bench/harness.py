@@ -14,7 +14,7 @@ From a shell, on the daemon that the docker CLI would use::
 
 A sample is one run, whole: a container of its own, its output read to its end, and everything of it removed. Samples
 are taken in bursts of `concurrency` runs that are dispatched at the same moment. Between two bursts there is a pause in
-which stocks are filled again, so that every burst finds them full; the variants take turns in shuffled order.
+which pools are filled again, so that every burst finds them full; the variants take turns in shuffled order.
 
 `bench.latencies` has the shapes of what comes out.
 """
@@ -37,11 +37,12 @@ from lightrunner import DockerRunner, LightRunnerError, LogLine, RunnerOptions, 
 from lightrunner.engine import EngineClient
 from lightrunner.nurseries import open_bare_nursery
 from lightrunner.results import LogCallback
+from lightrunner.rules.limits import PAUSE_KIND
 
+from .full_pools import FullPools
 from .latencies import VARIANTS, Latencies, Latency, Variant
 from .machine import describe
 from .sampling import PAUSE
-from .stocks import HOLDER, FullStocks
 
 
 class HarnessError(ValueError):
@@ -67,7 +68,7 @@ class Plan:
         variants: how it is started; each of ``cold``, ``prepared``, ``warm`` at most once.
         samples: runs of each variant that count, from 1; 100 or more for a p99 that says something.
         warm_up: bursts of each variant before them that do not count, from 0.
-        concurrency: runs in a burst, from 1 to `samples`, and the size of the stocks of `prepared` and `warm`. The last
+        concurrency: runs in a burst, from 1 to `samples`, and the size of the pools of `prepared` and `warm`. The last
             burst is smaller where `samples` is no multiple of it.
         seed: of the shuffling.
 
@@ -154,13 +155,13 @@ async def measure(plan: Plan, options: RunnerOptions | None = None) -> Latencies
     rows: list[Latency] = []
     async with _ways(plan, options) as ways, EngineClient(options.host) as engine:
         where = await trio.to_thread.run_sync(describe, str(engine.endpoint))
-        stocks = await FullStocks.seen_full(engine)
+        pools = await FullPools.seen_full(engine)
         for burst, size in enumerate([plan.concurrency] * plan.warm_up + plan.bursts, start=-plan.warm_up):
             for variant in rng.sample(plan.variants, len(plan.variants)):
                 await trio.sleep(PAUSE)
                 done = await _burst(ways[variant], plan.request, size)
-                await stocks.wait_full(
-                    used=0 if variant == "cold" else size, kind=HOLDER if variant == "prepared" else ""
+                await pools.wait_full(
+                    used=0 if variant == "cold" else size, kind=PAUSE_KIND if variant == "prepared" else ""
                 )
                 if burst >= 0:
                     rows += (
@@ -178,7 +179,7 @@ async def measure(plan: Plan, options: RunnerOptions | None = None) -> Latencies
 
 @asynccontextmanager
 async def _ways(plan: Plan, options: RunnerOptions) -> AsyncGenerator[dict[Variant, Start]]:
-    """What runs each variant. All stocks are full when the block begins."""
+    """What runs each variant. All pools are full when the block begins."""
     settings = msgspec.structs.asdict(options)
     ways: dict[Variant, Start] = {}
     async with AsyncExitStack() as stack:

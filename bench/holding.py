@@ -14,8 +14,8 @@ import trio
 from lightrunner import DockerRunner, Execution, LogLine, RunRequest
 from lightrunner.engine import EngineClient
 
+from .full_pools import own_containers, own_label
 from .probes import peak_megabytes
-from .stocks import own_containers, own_label
 
 AT_ONCE = 8
 """Starts under way at the same time. More do not make it faster: the daemon's work is bound by the processors."""

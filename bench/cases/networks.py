@@ -4,17 +4,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from bench.full_pools import FullPools, refilled
 from bench.job import no_op
 from bench.sampling import Case, Goal, timed
 from bench.stage import Stage
-from bench.stocks import HOLDER, FullStocks, refilled
 from lightrunner import DockerRunner
 from lightrunner.engine import EngineClient
+from lightrunner.rules.limits import PAUSE_KIND
 
 from .spawn import ours
 
 _SIZE = 1
-"""There is one sample at a time, and the stock is full again before the next."""
+"""There is one sample at a time, and the pool is full again before the next."""
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def prepared(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]
         EngineClient(stage.host) as engine,
     ):
         contenders = {
-            "prepared": refilled(ours(runner, job.request), await FullStocks.seen_full(engine), kind=HOLDER),
+            "prepared": refilled(ours(runner, job.request), await FullPools.seen_full(engine), kind=PAUSE_KIND),
             "without": ours(stage.runner, job.request),
         }
         if stage.cli is not None:

@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
+from bench.full_pools import FullPools, refilled
 from bench.job import Job
 from bench.libraries import DockerPy
 from bench.programs import DockerCli
 from bench.sampling import Case, Contender, Goal, Sample, blocking, timed
 from bench.stage import Stage
-from bench.stocks import FullStocks, refilled
 from lightrunner import RunRequest, Sandbox
 from lightrunner.engine import EngineClient
 
@@ -46,7 +46,7 @@ async def sandboxes(stage: Stage) -> AsyncGenerator[Case]:
         EngineClient(stage.host) as engine,
     ):
         contenders = {
-            "warm": refilled(_opened(pool.sandbox), await FullStocks.seen_full(engine)),
+            "warm": refilled(_opened(pool.sandbox), await FullPools.seen_full(engine)),
             "cold": _opened(partial(stage.runner.sandbox, request)),
         }
         if stage.cli is not None:

@@ -55,7 +55,7 @@ def test_the_last_burst_takes_what_is_left(samples: int, concurrency: int, burst
 async def test_every_variant_is_measured_for_what_it_is(
     engine_host: str, busybox: str, daemon_clean: RawEngine
 ) -> None:
-    """Two at a time, three of each: the second burst finds the stocks full again, or this would hang."""
+    """Two at a time, three of each: the second burst finds the pools full again, or this would hang."""
     plan = Plan(request(busybox), samples=3, warm_up=0, concurrency=2)
     latencies = await measure(plan, RunnerOptions(host=engine_host))
     assert sorted((it.variant, it.burst) for it in latencies.samples) == [

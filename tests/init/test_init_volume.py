@@ -9,8 +9,8 @@ import trio
 from lightrunner import LightRunnerError
 from lightrunner.engine import EngineClient
 from lightrunner.init.program import init_program
-from lightrunner.init.volume import INIT_PATH, InitVolume
-from lightrunner.rules.limits import INIT_VOLUME_PREFIX
+from lightrunner.init.volume import InitVolume
+from lightrunner.rules.limits import INIT_PATH, INIT_VOLUME_PREFIX
 from tools.raw_engine import RawEngine
 
 MOUNT = "/.light-runner"

@@ -62,7 +62,7 @@ async def test_each_run_finds_an_untouched_namespace(runner: DockerRunner, busyb
             await trio.sleep(0.7)  # Until there is another one.
 
 
-async def test_with_an_empty_stock_a_run_has_a_network_of_its_own(
+async def test_with_an_empty_pool_a_run_has_a_network_of_its_own(
     runner: DockerRunner, raw: RawEngine, busybox: str
 ) -> None:
     request = shell(busybox, "echo ready; sleep 60")
@@ -231,13 +231,13 @@ async def test_their_image_is_imported_once_and_tiny(runner: DockerRunner, raw: 
     async with runner.prepared_networks(4, network="none"):
         (image,) = (image for image in raw.images() if image["Id"] not in before)  # Beside it none without a name.
     assert is_of_pause_containers(image)
-    assert image["Size"] < 300
+    assert image["Size"] < 64 * 1024
 
 
 def is_of_pause_containers(image: Object) -> bool:
     """Whether it is the image of pause containers."""
     tags: list[str] = image["RepoTags"] or []
-    return any(tag.startswith("light-runner-pause:") for tag in tags)
+    return any(tag.startswith("light-runner-init:") for tag in tags)
 
 
 async def test_they_have_no_rights_and_do_nothing(runner: DockerRunner, raw: RawEngine) -> None:
@@ -247,7 +247,7 @@ async def test_they_have_no_rights_and_do_nothing(runner: DockerRunner, raw: Raw
         (process,) = raw.get(f"/containers/{pause_container}/top")["Processes"]
     assert (config["CapDrop"], config["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
     assert config["Memory"] == config["MemorySwap"] == 32 * 1024**2
-    assert process[-1] == "/pause"
+    assert process[-1] == "/.light-runner/init pause"
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, RunRequest, RunResult, WarmPool
 from lightrunner.engine import EngineClient
-from lightrunner.networks.pause_containers import PauseContainer, PauseContainers, can_prepare
+from lightrunner.networks.allocation import Networks
+from lightrunner.networks.pause_containers import PauseContainer, PauseContainers
 from lightrunner.testing import json_answer
 from tests.conftest import ours
 from tests.fake_daemon import fake_daemon
@@ -172,7 +173,9 @@ async def test_where_the_pause_containers_have_died_its_runs_are_the_same(
 )
 async def test_who_can_join_a_pause_container(told: dict[str, str], runtime: str, *, expected: bool) -> None:
     async with fake_daemon({"system_info": json_answer(told)}) as daemon, EngineClient(daemon.host) as engine:
-        assert await can_prepare(engine, runtime) is expected
+        pause_containers = Networks(engine).pause_containers
+        assert [await pause_containers.can_prepare(runtime) for _ in range(2)] == [expected] * 2
+        assert len(daemon.requests("system_info")) == 1
 
 
 async def test_a_pool_of_a_runtime_that_cannot_join_has_no_pause_containers(

@@ -15,7 +15,7 @@ def warm_containers(raw: RawEngine) -> set[str]:
 
 def pause_containers(raw: RawEngine) -> set[str]:
     """The ids of the pause containers of prepared networks."""
-    return {container["Id"] for container in raw.containers(label="light-runner.kind=holder")}
+    return {container["Id"] for container in raw.containers(label="light-runner.kind=pause")}
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -4,8 +4,6 @@ A tiny image holds the program. The daemon copies what an image has at a mount p
 when a container with that mount is created. Image and volume are named after the program's digest, and stay.
 """
 
-import io
-import tarfile
 import uuid
 from datetime import datetime
 
@@ -19,7 +17,7 @@ from lightrunner.resources import remove_run, shielded_create
 from lightrunner.rules.limits import (
     INIT_FOLDER,
     INIT_KIND,
-    INIT_REPOSITORY,
+    INIT_PATH,
     INIT_VOLUME_PREFIX,
     LABEL_KIND,
     LABEL_OWNER,
@@ -27,10 +25,8 @@ from lightrunner.rules.limits import (
     NAME_PREFIX,
 )
 
+from .image import ensure_init_image
 from .program import InitProgram, daemon_architecture, init_program
-
-INIT_PATH = f"{INIT_FOLDER}/init"
-"""The program's path in a container."""
 
 _TRUSTED_AGE = 60.0
 """Seconds. A volume of that age is complete: the daemon copies as it creates it. Only a daemon that was killed in
@@ -102,21 +98,6 @@ def init_mount(volume: str) -> Mount:
     return Mount(type="volume", source=volume, target=INIT_FOLDER, read_only=True)
 
 
-async def ensure_init_image(engine: EngineClient, program: InitProgram) -> str:
-    """Import the image with the program alone, unless the daemon has it. It stays on the daemon.
-
-    Raises:
-        EngineError: the daemon failed.
-    """
-    image = f"{INIT_REPOSITORY}:{program.digest}"
-    try:
-        await engine.image_inspect(image)
-    except EngineNotFound:
-        changes = [f'ENTRYPOINT ["{INIT_PATH}"]', 'CMD ["pause"]', f"LABEL {LABEL_KIND}={INIT_KIND}"]
-        await engine.image_import(_rootfs(program.data), repo=INIT_REPOSITORY, tag=program.digest, changes=changes)
-    return image
-
-
 async def _fill(engine: EngineClient, image: str, volume: str, program: InitProgram) -> None:
     """Create a container that mounts the volume, which fills an empty one, and remove it."""
     run_id = str(uuid.uuid4())
@@ -163,13 +144,3 @@ def _age(created_at: str, info: SystemInfo) -> float:
         return (datetime.fromisoformat(info.system_time) - datetime.fromisoformat(created_at)).total_seconds()
     except (ValueError, TypeError):  # TypeError: one of them without a time zone.
         return 0.0
-
-
-def _rootfs(program: bytes) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        info = tarfile.TarInfo(INIT_PATH.removeprefix("/"))
-        info.size = len(program)
-        info.mode = 0o755
-        tar.addfile(info, io.BytesIO(program))
-    return archive.getvalue()

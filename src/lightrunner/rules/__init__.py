@@ -14,7 +14,6 @@ No module here imports anything of lightrunner outside this package.
     tarheader.py   encode a tar header
     tarstream.py   decode a tar archive, incrementally
     gate.py        the shell scripts of a warm container: the gate, and the dispatch that opens it
-    pause.py       the program of a pause container: ELF bytes
     lines.py       bytes -> log lines, incrementally
     terminal.py    input -> what is typed into a terminal
     verdict.py     evidence of a run's end -> its outcome

@@ -106,10 +106,13 @@ INIT_KIND = "init"
 INIT_FOLDER = "/.light-runner"
 """Where containers mount that volume, read-only."""
 
+INIT_PATH = f"{INIT_FOLDER}/init"
+"""The program's path in a container, and in its image."""
+
 # --- containers that are kept ready -------------------------------------------------------------------------------
 
-PAUSE_REPOSITORY = "light-runner-pause"
-"""The image of pause containers is called ``light-runner-pause:<hash>``. It stays on the daemon."""
+PAUSE_KIND = "pause"
+"""The `LABEL_KIND` of pause containers."""
 
 PAUSE_MEMORY_BYTES = 32 * MIB
 PAUSE_PIDS = 16

@@ -4,9 +4,9 @@ import secrets
 from typing import NamedTuple
 
 from lightrunner.engine.wire import ContainerConfig
-from lightrunner.init.volume import INIT_PATH
 from lightrunner.plan import RunPlan
 from lightrunner.results import CpuTime, Usage
+from lightrunner.rules.limits import INIT_PATH
 from lightrunner.rules.report import NONCE_VARIABLE, Report
 
 from .command import run_command

@@ -14,9 +14,9 @@ from lightrunner.engine import AttachedStream, EngineClient, EngineUnreachable
 from lightrunner.engine.wire import ContainerCreateRequest
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from lightrunner.images.users import image_user_id
-from lightrunner.init.volume import INIT_PATH, init_mount
+from lightrunner.init.volume import init_mount
 from lightrunner.plan import RunPlan
-from lightrunner.rules.limits import CREATE_TIMEOUT, SECRETS_FOLDER, SECRETS_TMPFS_BYTES
+from lightrunner.rules.limits import CREATE_TIMEOUT, INIT_PATH, SECRETS_FOLDER, SECRETS_TMPFS_BYTES
 from lightrunner.rules.secrets import READY, Secrets
 
 from .prepare import Adapt, RunImage

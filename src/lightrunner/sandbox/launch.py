@@ -11,12 +11,12 @@ from lightrunner.engine import AttachedStream, EngineClient
 from lightrunner.engine.wire import ContainerConfig, ContainerCreateRequest
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode
 from lightrunner.images.cache_usage import record_use
-from lightrunner.init.volume import INIT_PATH, InitVolume, init_mount, is_program_missing
+from lightrunner.init.volume import InitVolume, init_mount, is_program_missing
 from lightrunner.networks.allocation import Networks
 from lightrunner.plan import RunPlan
 from lightrunner.plan import Sandbox as SandboxLimits
 from lightrunner.results import ProgressCallback
-from lightrunner.rules.limits import CACHE_REPOSITORY, CREATE_TIMEOUT
+from lightrunner.rules.limits import CACHE_REPOSITORY, CREATE_TIMEOUT, INIT_PATH
 from lightrunner.runs.prepare import Preparation
 from lightrunner.runs.supervise import start_container
 

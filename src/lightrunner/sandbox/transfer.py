@@ -17,11 +17,10 @@ from lightrunner.errors import LightRunnerError, LightRunnerErrorCode
 from lightrunner.files.extract import StagedEntry
 from lightrunner.files.seed import SeedError, tar_chunks
 from lightrunner.files.staging import Staging, StagingError
-from lightrunner.init.volume import INIT_PATH
 from lightrunner.nurseries import open_bare_nursery, protected
 from lightrunner.plan import ExtractPlan
 from lightrunner.results import ExtractResult
-from lightrunner.rules.limits import NAME_PREFIX
+from lightrunner.rules.limits import INIT_PATH, NAME_PREFIX
 from lightrunner.rules.members import IgnoreRules
 
 from .command import check_started, end_channel, spawn

@@ -1,7 +1,7 @@
-"""Wait until warm stocks are full before the next sample.
+"""Wait until warm pools are full before the next sample.
 
 A refill is not measured, but it would disturb the measurement: the next contender would compete with it for the
-machine, a contender that blocks the event loop would stop it half-way, and a sample that found the stock empty would
+machine, a contender that blocks the event loop would stop it half-way, and a sample that found the pool empty would
 measure the wait.
 """
 
@@ -19,9 +19,6 @@ REFILL_TIMEOUT = 60.0
 """Seconds; a refill of one takes less than half of one."""
 _POLL = 0.05
 
-HOLDER = "holder"
-"""The kind of what prepared networks are made of; a warm pool's containers are of none, and may have holders too."""
-
 
 class Kept(NamedTuple):
     """A container that is there: its state, and its kind."""
@@ -33,15 +30,15 @@ class Kept(NamedTuple):
 States = dict[str, Kept]
 
 
-class FullStocks:
+class FullPools:
     """The containers that this process keeps ready, in warm pools and for prepared networks.
 
     The daemon is asked, since neither tells how many it has ready. Where a container runs it may be some milliseconds
-    until the stock has it: `bench.sampling.PAUSE` is longer.
+    until the pool has it: `bench.sampling.PAUSE` is longer.
 
     Args:
         engine: where they are.
-        states: their states by id, when all stocks were full.
+        states: their states by id, when all pools were full.
     """
 
     def __init__(self, engine: EngineClient, states: States) -> None:
@@ -50,14 +47,14 @@ class FullStocks:
 
     @classmethod
     async def seen_full(cls, engine: EngineClient) -> Self:
-        """Look while no run is under way and all stocks are full, as they are when their blocks begin."""
+        """Look while no run is under way and all pools are full, as they are when their blocks begin."""
         return cls(engine, await own_containers(engine))
 
     async def wait_full(self, used: int = 1, *, kind: str = "") -> None:
         """Wait until so many of a kind are gone, as many others run in their place, and no run is under way.
 
         Raises:
-            trio.TooSlowError: that is not so after `REFILL_TIMEOUT`: a run did without a stock, or refilling failed.
+            trio.TooSlowError: that is not so after `REFILL_TIMEOUT`: a run did without a pool, or refilling failed.
         """
         with trio.fail_after(REFILL_TIMEOUT):
             now = await own_containers(self._engine)
@@ -72,12 +69,12 @@ class FullStocks:
         return all_run and len(now) == len(self._full) and len(new) >= used
 
 
-def refilled(contender: Contender, stocks: FullStocks, *, kind: str = "") -> Contender:
-    """A contender that uses one of a stock: its sample is handed over when the stock is full again."""
+def refilled(contender: Contender, pools: FullPools, *, kind: str = "") -> Contender:
+    """A contender that uses one of a pool: its sample is handed over when the pool is full again."""
 
     async def contender_and_refill() -> Sample:
         sample = await contender()
-        await stocks.wait_full(kind=kind)
+        await pools.wait_full(kind=kind)
         return sample
 
     return contender_and_refill

@@ -1,4 +1,4 @@
-"""Admit the calls of a runner's block: count them, bound how many run at once, and end them with the block."""
+"""Admit the calls of a block, a runner's or a pool's: bound how many run at once, and end them with the block."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,20 +10,33 @@ from .rules.limits import CLOSE_TIMEOUT
 
 
 class Admission:
-    """The calls that are under way in a runner's block.
+    """The calls that are under way in a block.
 
     Args:
         limit: how many runs at once: a number, or a limiter to share; None: no limit.
+        owner: whose block it is, for the error of a call that the end of the block aborts.
 
     Attributes:
         is_open: the block has begun, and not ended.
     """
 
-    def __init__(self, limit: int | trio.CapacityLimiter | None) -> None:
+    def __init__(self, limit: int | trio.CapacityLimiter | None, owner: str = "runner") -> None:
         self.is_open = False
+        self._owner = owner
         self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
         self._active: set[trio.CancelScope] = set()
         self._idle = trio.lowlevel.ParkingLot()
+
+    @asynccontextmanager
+    async def block(self) -> AsyncGenerator[None]:
+        """Open the block, and close it at the end; an exception or a cancellation aborts the calls."""
+        self.open()
+        has_failed = True
+        try:
+            yield
+            has_failed = False
+        finally:
+            await self.close(abort=has_failed)
 
     def open(self) -> None:
         """Begin the block."""
@@ -51,7 +64,7 @@ class Admission:
 
     @asynccontextmanager
     async def under_way(self) -> AsyncGenerator[None]:
-        """Register a call. The end of the runner's block waits for it, or aborts it."""
+        """Register a call. The end of the block waits for it, or aborts it."""
         with trio.CancelScope() as scope:
             self._active.add(scope)
             try:
@@ -60,7 +73,8 @@ class Admission:
                 self._active.remove(scope)
                 self._idle.unpark_all()
         if scope.cancelled_caught:
-            raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the runner was closed before the run ended")
+            reason = f"the {self._owner} was closed before the run ended"
+            raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, reason)
 
     @asynccontextmanager
     async def _slot(self) -> AsyncGenerator[None]:

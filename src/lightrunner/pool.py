@@ -115,7 +115,7 @@ class SingleUsePool(Generic[T]):
         async with open_bare_nursery() as nursery:
             await nursery.start(self._run)
             yield
-            self._close()
+            self.close()
 
     @property
     def has_waiters(self) -> bool:
@@ -169,6 +169,11 @@ class SingleUsePool(Generic[T]):
             self._pauses.popleft().set()
         self._changed.unpark_all()
 
+    def close(self) -> None:
+        """Hand out no more items, except to callers that wait for one. The end of the block does this first."""
+        self._is_open = False
+        self._closed.set()
+
     # --- the pool's own tasks ------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
@@ -185,17 +190,13 @@ class SingleUsePool(Generic[T]):
                 while self._in_use or self._waiters:
                     await self._changed.park()
             finally:
-                self._close()
+                self.close()
                 self._fail_waiters(_closed_error())
                 for item in (*self._ready, *self._in_use):
                     self._start_discard(item)
                 self._ready.clear()
                 self._in_use.clear()
                 self._nursery.cancel_scope.cancel()
-
-    def _close(self) -> None:
-        self._is_open = False
-        self._closed.set()
 
     async def _fill_one(self) -> None:
         self._ready.append(await self._make())

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import trio
 
+from lightrunner.admission import Admission
 from lightrunner.engine import AttachedStream, EngineClient
 from lightrunner.engine.wire import ContainerConfig
 from lightrunner.errors import (
@@ -19,7 +20,7 @@ from lightrunner.errors import (
 from lightrunner.files.seed import check_source, seed
 from lightrunner.init.volume import InitVolume
 from lightrunner.networks.allocation import Networks, allocation_of
-from lightrunner.networks.pause_containers import PauseContainer, can_prepare
+from lightrunner.networks.pause_containers import PauseContainer
 from lightrunner.nurseries import open_bare_nursery, protected, run_in_child
 from lightrunner.plan import RunPlan, Sandbox, check_request
 from lightrunner.pool import PoolSize, SingleUsePool
@@ -78,7 +79,7 @@ class WarmPool:
         self._sandbox = sandbox
         self._init_volume = init_volume
         self._admit = admit
-        self._under_way: set[trio.CancelScope] = set()
+        self._admission = Admission(None, "pool")
         self._can_prepare = False
         self._pool: SingleUsePool[WarmContainer] = SingleUsePool(
             self._make, self._discard, _is_waiting, size=size, delay=WARM_REFILL_DELAY
@@ -93,15 +94,13 @@ class WarmPool:
         # With the network "none" there is little to destroy, and a pause container gains nothing.
         network, runtime = self._template.network, self._sandbox.runtime
         self._can_prepare = (
-            network != "none" and not self._template.names_hosts and await can_prepare(self._engine, runtime)
+            network != "none"
+            and not self._template.names_hosts
+            and await self._networks.pause_containers.can_prepare(runtime)
         )
-        async with self._pool.open():
-            try:
-                yield self
-            except BaseException:
-                for scope in self._under_way:
-                    scope.cancel()
-                raise
+        async with self._pool.open(), self._admission.block():
+            yield self
+            self._pool.close()  # The runs that are under way go on.
 
     async def run(
         self,
@@ -125,14 +124,8 @@ class WarmPool:
             check_template(plan, request, self._template)
         await check_source(plan.source)
         warn_of_dropped_env(plan.dropped_env)
-        async with self._admit():
-            with trio.CancelScope() as scope:
-                self._under_way.add(scope)
-                try:
-                    return await run_in_child(self._run, plan, Listeners(on_log, on_output), task_status)
-                finally:
-                    self._under_way.remove(scope)
-        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool was closed before the run ended")
+        async with self._admit(), self._admission.under_way():
+            return await run_in_child(self._run, plan, Listeners(on_log, on_output), task_status)
 
     async def _run(self, plan: RunPlan, listeners: Listeners, task_status: StartedStatus) -> RunResult:
         warm = await self._pool.take()

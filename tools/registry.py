@@ -64,14 +64,18 @@ class Registry:
 
 
 @contextmanager
-def running_registry(raw: RawEngine, users: Mapping[str, str] | None = None) -> Generator[Registry]:
+def running_registry(
+    raw: RawEngine, users: Mapping[str, str] | None = None, *, address: str | None = None
+) -> Generator[Registry]:
     """Start a registry; it is gone at the end, with all that was pushed.
 
     Args:
         raw: the engine.
         users: passwords by user; nobody else is served. None: everybody is.
+        address: where it listens, in the engine's network namespace; None: where only that engine reaches it.
     """
-    address = ADDRESS_WITH_USERS if users else ADDRESS
+    if address is None:
+        address = ADDRESS_WITH_USERS if users else ADDRESS
     if not raw.has_image(IMAGE):
         with tempfile.TemporaryFile() as image:
             _pack(image)

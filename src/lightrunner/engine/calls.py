@@ -106,7 +106,7 @@ class Calls:
     ) -> bytes:
         """Make a short call, check its status, and return the body of the response."""
         if json is not None:
-            body, headers = wire.encode(json), _JSON
+            body, headers = wire.encode(json), (*headers, *_JSON)
         if body is None and method != "GET":
             headers = (*headers, (b"Content-Length", b"0"))
         target = await self._target(path, query)

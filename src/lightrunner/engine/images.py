@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 from . import wire
 from .calls import TAR, Calls, Filters, filters_text
 from .progress import ProgressMessage
-from .registries import RegistryAuth, auth_header, registry_of
+from .registries import NO_AUTH, RegistryAuth, auth_headers
 
 
 class Images:
@@ -51,9 +51,8 @@ class Images:
                 and 401 on 28.
         """
         query = {"fromImage": name, "tag": tag, "platform": platform}
-        headers = () if auth is None else ((b"X-Registry-Auth", auth_header(auth, registry_of(name))),)
         await self._calls.progress(
-            "image_create", "/images/create", query=query, on_progress=on_progress, headers=headers
+            "image_create", "/images/create", query=query, on_progress=on_progress, headers=auth_headers(auth, name)
         )
 
     async def image_import(
@@ -142,6 +141,47 @@ class Images:
         """
         path = f"/images/{quote(image, safe='/:@')}/tag"
         await self._calls.call("image_tag", "POST", path, query={"repo": repo, "tag": tag})
+
+    async def image_push(
+        self,
+        name: str,
+        *,
+        tag: str,
+        auth: RegistryAuth | None = None,
+        on_progress: Callable[[ProgressMessage], object] | None = None,
+    ) -> None:
+        """Push an image to the registry that its name begins with. Cancelling the call cancels the push.
+
+        Args:
+            name: the image's name, without its tag.
+            tag: the tag, which the image has on the daemon.
+            auth: the credentials for the registry; None: log in nowhere.
+            on_progress: called with each message.
+
+        Raises:
+            EngineNotFound: the daemon does not have the image.
+            EngineResponseError: the daemon or the registry refused.
+        """
+        await self._calls.progress(
+            "image_push",
+            f"/images/{quote(name, safe='/:')}/push",
+            query={"tag": tag},
+            on_progress=on_progress,
+            headers=auth_headers(auth, name) or NO_AUTH,
+        )
+
+    async def distribution_inspect(self, image: str, *, auth: RegistryAuth | None = None) -> str:
+        """Ask an image's registry for the digest of its manifest. The daemon does the asking.
+
+        Raises:
+            EngineNotFound: the registry has no such image.
+            EngineResponseError: the registry refused; a registry that does not tell strangers what it has also does so
+                for an image that is not there. The status is 500 on 20.10, and the registry's on newer ones.
+        """
+        path = f"/distribution/{quote(image, safe='/:@')}/json"
+        name = image.partition("@")[0]
+        reply = await self._calls.call("distribution_inspect", "GET", path, headers=auth_headers(auth, name))
+        return wire.decode(wire.DISTRIBUTION_INSPECT, "distribution_inspect", reply).descriptor.digest
 
     async def image_delete(
         self, image: str, *, force: bool = False, no_prune: bool = False

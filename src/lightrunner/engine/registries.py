@@ -11,6 +11,9 @@ DOCKER_HUB: Final = "docker.io"
 HUB_KEY: Final = "https://index.docker.io/v1/"
 """What the Docker CLI calls Docker Hub, in its config file and to its helpers: the address of the Hub's first API."""
 
+NO_AUTH: Final = ((b"X-Registry-Auth", base64.urlsafe_b64encode(b"{}")),)
+"""A push without credentials: the daemon refuses one without the header."""
+
 _HUB_NAMES: Final = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 
 
@@ -45,6 +48,11 @@ def registry_name(key: str) -> str:
     """Return the host, with its port, of a key in the Docker CLI's config file, which may be a URL."""
     host = key.removeprefix("https://").removeprefix("http://").partition("/")[0]
     return DOCKER_HUB if host in _HUB_NAMES else host
+
+
+def auth_headers(auth: RegistryAuth | None, repository: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header with the credentials for an image's registry; none without credentials."""
+    return () if auth is None else ((b"X-Registry-Auth", auth_header(auth, registry_of(repository))),)
 
 
 def auth_header(auth: RegistryAuth, registry: str) -> bytes:

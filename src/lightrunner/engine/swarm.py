@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from . import wire
 from .calls import Calls, Filters, filters_text
+from .registries import RegistryAuth, auth_headers
 from .streams import OutputStream
 
 
@@ -68,13 +69,19 @@ class Swarms:
 
     # --- services -------------------------------------------------------------------------------------------------
 
-    async def service_create(self, spec: wire.ServiceSpec) -> str:
+    async def service_create(self, spec: wire.ServiceSpec, *, auth: RegistryAuth | None = None) -> str:
         """Create a service, and return its id. The swarm starts its tasks later.
+
+        Args:
+            spec: the service.
+            auth: the credentials with which the nodes pull its image; the swarm keeps them with the service.
 
         Raises:
             EngineConflict: the name is taken.
         """
-        reply = await self._calls.call("service_create", "POST", "/services/create", json=spec)
+        container = spec.task_template.container_spec
+        headers = auth_headers(auth, "" if container is None else container.image)
+        reply = await self._calls.call("service_create", "POST", "/services/create", json=spec, headers=headers)
         return wire.decode(wire.SERVICE_CREATE, "service_create", reply).id
 
     async def service_inspect(self, service: str) -> wire.Service:

@@ -73,10 +73,20 @@ def _names(image: ImageSummary) -> Iterable[str]:
     return [tag for tag in tags if tag.startswith(f"{CACHE_REPOSITORY}:")]
 
 
+def _digests(image: ImageSummary) -> Iterable[str]:
+    """Return the names by digest, which keep a cache image that was pushed for a swarm, unless a user has tagged it."""
+    tags = image.repo_tags or []
+    if tags and all(tag.startswith(f"{CACHE_REPOSITORY}:") for tag in tags):
+        return image.repo_digests or []
+    return []
+
+
 async def _remove(engine: EngineClient, image: ImageSummary, name: str) -> int | None:
     """Remove a name of an image. Return the freed bytes; None if a container uses the image, or it is gone already."""
     try:
         sizes = await _sizes(engine, image.id)
+        for digest in _digests(image):
+            await engine.image_delete(digest, no_prune=True)
         deleted = {item.deleted for item in await engine.image_delete(name)}
     except (EngineConflict, EngineNotFound):
         return None

@@ -76,7 +76,7 @@ async def _pull(engine: EngineClient, plan: RunPlan, sandbox: Sandbox, on_progre
     trouble = ""
     auth: RegistryAuth | None = None
     try:
-        auth = await _credentials(registry_of(image.name), sandbox)
+        auth = await find_auth(image.name, sandbox)
     except (EngineCredentialsError, EngineEndpointError) as error:
         trouble = f" (no credentials were sent: {error})"
         _log.warning("pulling %s without credentials: %s", image.text, error)
@@ -86,8 +86,13 @@ async def _pull(engine: EngineClient, plan: RunPlan, sandbox: Sandbox, on_progre
         raise _failure(f"{image.text}: {error}{trouble}") from error
 
 
-async def _credentials(registry: str, sandbox: Sandbox) -> RegistryAuth | None:
-    """Return the runner's own credentials for a registry, or the Docker CLI's."""
+async def find_auth(name: str, sandbox: Sandbox) -> RegistryAuth | None:
+    """Return the runner's own credentials for the registry of an image's name, or the Docker CLI's.
+
+    Raises:
+        EngineCredentialsError: the CLI's cannot be read. EngineEndpointError: neither can its config file.
+    """
+    registry = registry_of(name)
     given = sandbox.registry_auth.get(registry)
     return given if given is not None else await find_credentials(registry, os.environ)
 

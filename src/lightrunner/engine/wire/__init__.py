@@ -43,6 +43,7 @@ from .containers import Ulimit as Ulimit
 from .containers import VolumeOptions as VolumeOptions
 from .containers import WaitError as WaitError
 from .containers import decode_path_stat as decode_path_stat
+from .images import DISTRIBUTION_INSPECT as DISTRIBUTION_INSPECT
 from .images import IMAGE_COMMIT as IMAGE_COMMIT
 from .images import IMAGE_DELETE as IMAGE_DELETE
 from .images import IMAGE_INSPECT as IMAGE_INSPECT

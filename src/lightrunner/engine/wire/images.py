@@ -58,6 +58,19 @@ class ImageCommitResponse(Wire):
     id: str
 
 
+class Descriptor(Wire):
+    """What a registry says of a manifest. The names are OCI's, in lower case."""
+
+    digest: str = msgspec.field(name="digest")
+
+
+class DistributionInspect(Wire):
+    """The response of GET /distribution/{name}/json."""
+
+    descriptor: Descriptor
+
+
+DISTRIBUTION_INSPECT = msgspec.json.Decoder(DistributionInspect)
 IMAGE_COMMIT = msgspec.json.Decoder(ImageCommitResponse)
 IMAGE_INSPECT = msgspec.json.Decoder(ImageInspectResponse)
 IMAGE_LIST = msgspec.json.Decoder(list[ImageSummary])

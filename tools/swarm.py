@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,7 +31,10 @@ _HUB = "ip link add hub type bridge && ip link set hub up && echo ready && exec 
 _ENTER = """
 hostname "$NODE"
 hub=/proc/self/fd/$HUB
-nsenter --net="$hub" ip link add "$NODE" type veth peer name eth0 netns 1
+# A node that comes back has its MAC address again: the others would not find it for some seconds. Of an interface that
+# the kernel has not removed yet, the name is taken.
+nsenter --net="$hub" ip link delete "$NODE" 2>/dev/null || true
+nsenter --net="$hub" ip link add "$NODE" type veth peer name eth0 address "$MAC" netns 1
 nsenter --net="$hub" ip link set "$NODE" master hub up
 ip address add "$ADDRESS/24" dev eth0
 ip link set eth0 up
@@ -40,8 +44,9 @@ ip link set eth0 up
 class PrivateSwarm:
     """A private swarm, as a context manager. The first `managers` of its `nodes` are managers.
 
-    `config` is added to the daemon.json of
-    each. A node that crashes (`nodes[i].crash()`) can come back (`nodes[i].start()`).
+    `config` is added to the daemon.json of each. A node that crashes (`nodes[i].crash()`) can come back
+    (`nodes[i].start()`). `tls` is as `PrivateEngine` takes it, for each. Unless a swarm
+    `pulls`, its images are those that are loaded.
     """
 
     def __init__(
@@ -51,8 +56,12 @@ class PrivateSwarm:
         managers: int = 1,
         setup: EngineSetup | None = None,
         config: Mapping[str, object] | None = None,
+        tls: Path | None = None,
+        pulls: bool = False,
     ) -> None:
         self.managers = managers
+        self._tls = tls
+        self._pulls = pulls
         self._size = nodes
         self._config = config
         self._setup = setup or PrivateEngine.default_setup
@@ -99,16 +108,15 @@ class PrivateSwarm:
         return [task for task in tasks if service in {"", task["ServiceID"]}]
 
     def _node(self, number: int, hub: int) -> PrivateEngine:
-        # Images are loaded, and no registry is there to be asked.
-        own = {"NODE": _name(number), "ADDRESS": _address(number), "HUB": str(hub)}
-        offline = {"DOCKER_SERVICE_PREFER_OFFLINE_IMAGE": "1"}
+        own = {"NODE": _name(number), "ADDRESS": _address(number), "MAC": _mac(number), "HUB": str(hub)}
+        offline = {} if self._pulls else {"DOCKER_SERVICE_PREFER_OFFLINE_IMAGE": "1"}
         setup = replace(
             self._setup,
             enter=self._setup.enter + _ENTER,
             environment={**self._setup.environment, **own, **offline},
             descriptors=[hub],
         )
-        return PrivateEngine(setup=setup, config=self._config)
+        return PrivateEngine(setup=setup, config=self._config, tls=self._tls)
 
     def _join_all(self) -> None:
         first, *others = self.raw()
@@ -143,3 +151,7 @@ def _name(number: int) -> str:
 
 def _address(number: int) -> str:
     return f"10.77.0.{number}"
+
+
+def _mac(number: int) -> str:
+    return f"02:00:0a:4d:00:{number:02x}"  # locally administered

@@ -6,7 +6,7 @@ import pytest
 
 from lightrunner import LightRunnerError, LightRunnerErrorCode, RunRequest, SwarmOptions, SwarmRunner
 from lightrunner.engine import wire
-from lightrunner.plan import check_request
+from lightrunner.plan import RunPlan, check_request
 from lightrunner.rules.gate import ClaimReply
 from lightrunner.rules.limits import DROPPED_CAPABILITIES
 from lightrunner.swarm.options import check_swarm_options, check_swarm_request, node_host
@@ -39,6 +39,11 @@ def options(**given: Any) -> SwarmOptions:
         ({"constraints": [""]}, "constraints[0]"),
         ({"other_managers": [5]}, "other_managers[0]"),
         ({"node_hosts": 5}, "node_hosts"),
+        ({"image_repository": ""}, "image_repository"),
+        ({"image_repository": "lower/Case"}, "image_repository"),
+        ({"image_repository": "a/b:tag"}, "image_repository"),
+        ({"image_repository": f"a/b@sha256:{'0' * 64}"}, "image_repository"),
+        ({"image_repository": 3}, "image_repository"),
         ({"node_hosts": "tcp://{name}"}, "node_hosts"),
         ({"node_hosts": "tcp://{hostname.x}"}, "node_hosts"),
         ({"node_hosts": "tcp://{"}, "node_hosts"),
@@ -52,6 +57,10 @@ def test_bad_options(given: dict[str, Any], field: str) -> None:
     assert raised.value.message.startswith(field)
 
 
+def check(request: RunRequest, given: SwarmOptions) -> RunPlan:
+    return check_swarm_request(request, given, check_swarm_options(given))
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
@@ -63,20 +72,20 @@ def test_bad_options(given: dict[str, Any], field: str) -> None:
 )
 def test_what_a_request_cannot_have(given: dict[str, Any], field: str) -> None:
     with violation(field, given[field]):
-        check_swarm_request(RunRequest(image="a", **given), check_swarm_options(options()))
+        check(RunRequest(image="a", **given), options())
 
 
 def test_refused_secrets_are_not_shown() -> None:
     with violation("secrets", ["key"]):
-        check_swarm_request(RunRequest(image="a", secrets={"key": b"hunter2"}), check_swarm_options(options()))
+        check(RunRequest(image="a", secrets={"key": b"hunter2"}), options())
 
 
 def test_what_a_request_can_have() -> None:
-    sandbox = check_swarm_options(options(tmpfs={"/x": "1m"}, node_hosts=str))
-    plan = check_swarm_request(RunRequest(image="a:1", input=b"x"), sandbox)
-    assert (plan.image.text, plan.input) == ("a:1", b"x")
+    given = options(tmpfs={"/x": "1m"}, node_hosts=str, image_repository="registry:5000/steps")
+    plan = check(RunRequest(image="a:1", input=b"x", run=["true"]), given)
+    assert (plan.image.text, plan.input, plan.steps) == ("a:1", b"x", ("true",))
     with violation("workdir", "/x"):
-        check_swarm_request(RunRequest(image="a:1", workdir="/x"), sandbox)
+        check(RunRequest(image="a:1", workdir="/x"), given)
 
 
 def test_the_address_of_a_node() -> None:
@@ -88,11 +97,10 @@ def test_the_address_of_a_node() -> None:
     assert node_host(lambda one: f"ssh://{one.description.hostname}.lan", node) == "ssh://alpha.lan"
 
 
-def spec(request: RunRequest, given: SwarmOptions) -> wire.ServiceSpec:
+def spec(request: RunRequest, given: SwarmOptions, size: int | None = 3) -> wire.ServiceSpec:
     sandbox = check_swarm_options(given)
-    return service_spec(
-        check_request(request), sandbox, given, name="s", owner="o", network="bridge", size=3, once=False
-    )
+    plan = check_request(request)
+    return service_spec(plan, sandbox, given, name="s", owner="o", image="a@b", network="bridge", size=size)
 
 
 def test_a_service_has_the_limits_of_a_run() -> None:
@@ -104,6 +112,7 @@ def test_a_service_has_the_limits_of_a_run() -> None:
     template = service.task_template
     container = template.container_spec
     assert container is not None
+    assert container.image == "a@b"
     assert service.mode == wire.ServiceMode(replicated=wire.ReplicatedService(replicas=3))
     assert template.resources == wire.Resources(
         limits=wire.ResourceLimits(nano_cpus=500_000_000, memory_bytes=64 << 20, pids=20),
@@ -125,6 +134,14 @@ def test_what_a_service_leaves_out() -> None:
     assert service.task_template.placement is None
     assert service.task_template.container_spec is not None
     assert service.task_template.container_spec.privileges is None
+
+
+def test_one_run_is_a_job() -> None:
+    service = spec(RunRequest(image="a:1"), options(), size=None)
+    assert service.mode == wire.ServiceMode(replicated_job=wire.ReplicatedJob())
+    assert wire.encode(service.mode) == b'{"ReplicatedJob":{}}'  # One task, which is Swarm's default.
+    assert service.task_template.restart_policy is not None
+    assert service.task_template.restart_policy.condition == "none"
 
 
 def container(networks: tuple[str, ...] = ("net",), **changed: Any) -> wire.ContainerInspectResponse:

@@ -19,6 +19,10 @@ LIMITS: dict[str, Any] = {"cpus": 0.2, "memory": "64m"}
 """Swarm reserves what runs may use, and a node has two CPUs."""
 
 
+KIND = "light-runner.kind=swarm"
+"""The label of all services' containers."""
+
+
 class Swarm:
     """The private swarm, with an image on each node, as tests use it."""
 
@@ -46,7 +50,7 @@ class Swarm:
     async def wait_clean(self) -> None:
         """Wait until Swarm has removed the containers of removed services, as it does in its own time."""
         with trio.fail_after(20):
-            while any(raw.containers() for raw in self.raw):  # noqa: ASYNC110  # the daemons tell nobody
+            while any(raw.containers(label=KIND) for raw in self.raw):  # noqa: ASYNC110  # the daemons tell nobody
                 await trio.sleep(0.1)
 
     def left(self) -> set[str]:
@@ -55,7 +59,7 @@ class Swarm:
         found = {f"service {service['Spec']['Name']}" for service in services}
         for number, raw in enumerate(self.raw, 1):
             found |= {f"node{number}: {name}" for name in ours(raw)}
-            containers = raw.containers(label="light-runner.kind=swarm")
+            containers = raw.containers(label=KIND)
             found |= {f"node{number}: {one['Names']}" for one in containers}
             found |= {f"node{number}: volume {one['Name']}" for one in raw.volumes()}
         return found

@@ -28,7 +28,7 @@ async def set_availability(swarm: Swarm, hostname: str, availability: str) -> No
         await engine.node_update(node.id, node.version.index, node.spec)
 
     async with swarm.runner() as runner:
-        await runner._managers.call(update)  # pyright: ignore[reportPrivateUsage]
+        await runner._cluster.managers.call(update)  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def _wait_ready(swarm: Swarm) -> None:
     with trio.fail_after(60):
         async with swarm.runner() as runner:
             while True:
-                managers = runner._managers  # pyright: ignore[reportPrivateUsage]
+                managers = runner._cluster.managers  # pyright: ignore[reportPrivateUsage]
                 nodes = await managers.call(lambda manager: manager.node_list())
                 states = [node.manager_status for node in nodes if node.status.state == "ready"]
                 if [one.reachability for one in states if one is not None] == ["reachable"] * 3:

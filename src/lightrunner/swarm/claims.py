@@ -20,20 +20,23 @@ from lightrunner.engine.wire import ContainerConfig, Task, VolumeCreateRequest
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from lightrunner.files.seed import seed
 from lightrunner.host.owner import current_owner
-from lightrunner.plan import RunPlan, Sandbox
+from lightrunner.plan import RunPlan
 from lightrunner.resources import remove_run, shielded_create
 from lightrunner.rules import limits
 from lightrunner.rules.gate import claim_script, parse_claim_reply
 from lightrunner.runs.phases import Phases
 
-from .managers import Managers
-from .nodes import NodeDaemon, Nodes
+from .cluster import Cluster
+from .nodes import NodeDaemon
 from .walls import ensure_walls
 
 _log = logging.getLogger("lightrunner")
 
 _POLL = 0.05
 """Seconds between two looks at a service's tasks, while somebody waits for one."""
+
+_MAX_SHARE = 0.1
+"""Share of the time that looking may take: a list of 10,000 tasks has some 30 MB."""
 
 _LOOKS_PER_COMPLAINT = 20
 """Tasks that have failed are looked at less often: their list is several times as long."""
@@ -71,17 +74,26 @@ class Claim(NamedTuple):
 class Claims:
     """Claims the containers of one service.
 
+    Args:
+        is_job: the service is a job: Swarm then wants its task to complete, and not to run for ever.
+
     Attributes:
         is_strict: report what keeps some of the containers from starting, even while others run.
     """
 
-    def __init__(self, managers: Managers, nodes: Nodes, service_id: str, plan: RunPlan, sandbox: Sandbox) -> None:
-        self._managers = managers
-        self._nodes = nodes
+    def __init__(
+        self,
+        cluster: Cluster,
+        service_id: str,
+        plan: RunPlan,
+        *,
+        is_job: bool = False,
+    ) -> None:
+        self._cluster = cluster
         self._service_id = service_id
         self._plan = plan
-        self._sandbox = sandbox
         self.is_strict = True
+        self._is_job = is_job
         self._lock = trio.Lock()
         self._running: deque[Task] = deque()
         self._known = set[str]()
@@ -97,7 +109,7 @@ class Claims:
         """
         while True:
             task = await self._next_task()
-            node = await self._nodes.daemon(task.node_id)
+            node = await self._cluster.nodes.daemon(task.node_id)
             try:
                 if (claim := await self._try(task, node)) is not None:
                     return claim
@@ -113,7 +125,9 @@ class Claims:
             looks = 0
             blocked_since = trio.current_time()
             while not self._running:
+                begin = trio.current_time()
                 tasks = await self._list_tasks(running=True)
+                took = trio.current_time() - begin
                 self._known &= {task.id for task in tasks}
                 started = [task for task in tasks if task.status.state == "running" and _container(task)]
                 self._running.extend(task for task in started if task.id not in self._known)
@@ -127,13 +141,15 @@ class Claims:
                     if looks % _LOOKS_PER_COMPLAINT == 1:
                         self._check_starts(await self._list_tasks(running=False))
                 looks += 1
-                await trio.sleep(_POLL)
+                await trio.sleep(max(_POLL, took * (1 / _MAX_SHARE - 1)))
             return self._running.popleft()
 
     async def _list_tasks(self, *, running: bool) -> list[Task]:
-        filters = {"service": [self._service_id], "desired-state": ["running" if running else "shutdown"]}
+        filters = {"service": [self._service_id]}
+        if not self._is_job:  # A job's tasks are few.
+            filters["desired-state"] = ["running" if running else "shutdown"]
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "task_list"):
-            return await self._managers.call(lambda manager: manager.task_list(filters=filters))
+            return await self._cluster.managers.call(lambda manager: manager.task_list(filters=filters))
 
     def _check_placement(self, tasks: list[Task], blocked_since: float) -> None:
         """Raise if Swarm has found no node for a task for a while."""
@@ -189,7 +205,7 @@ class Claims:
                     return None  # The container has ended, or is not at its gate.
                 with mapped_errors(code, "container_inspect", container_id=container_id):
                     container = await ensure_walls(
-                        engine, container_id, self._plan, self._sandbox, reply=reply, hostname=node.hostname
+                        engine, container_id, self._plan, self._cluster.sandbox, reply=reply, hostname=node.hostname
                     )
                     config = await self._image_config(node, container.image)
                 user = self._plan.user or config.user

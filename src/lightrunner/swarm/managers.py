@@ -54,6 +54,15 @@ class Managers:
                 raise failure
             await trio.sleep(_PAUSE)
 
+    async def answering(self) -> EngineClient:
+        """Return a manager that answers, for operations that take long.
+
+        Raises:
+            EngineError: as `call`.
+        """
+        await self.call(lambda manager: manager.system_ping())
+        return self._engines[0]
+
     async def aclose(self) -> None:
         """Close all connections."""
         for engine in self._engines:

@@ -12,8 +12,7 @@ from lightrunner.nurseries import open_bare_nursery, protected
 from lightrunner.resources import shielded_create
 from lightrunner.rules.limits import LABEL_KIND
 
-from .managers import Managers
-from .nodes import Nodes
+from .cluster import Cluster
 
 BRIDGE = "bridge"
 """The predefined network of each node. A run without a network starts on it, and is taken off it at the claim."""
@@ -26,7 +25,7 @@ _NO_TRAFFIC = {"com.docker.network.bridge.enable_icc": "false"}
 _LABELS = {LABEL_KIND: "network"}
 
 
-async def ensure_network(managers: Managers, nodes: Nodes, network: str | None) -> str:
+async def ensure_network(cluster: Cluster, network: str | None) -> str:
     """Make sure of a request's network, and return its name for the service.
 
     Raises:
@@ -37,10 +36,10 @@ async def ensure_network(managers: Managers, nodes: Nodes, network: str | None) 
     if network is not None:
         return network
     async with open_bare_nursery() as nursery:
-        for daemon in await nodes.all():
+        for daemon in await cluster.nodes.all():
             nursery.start_soon(protected, _ensure_config, daemon.engine, daemon.hostname)
     with mapped_errors(LightRunnerErrorCode.CONTAINER_START_FAILED, "network_create"):
-        await managers.call(_ensure_isolated)
+        await cluster.managers.call(_ensure_isolated)
     return ISOLATED
 
 

@@ -6,6 +6,7 @@ from typing import cast
 from lightrunner.engine.wire import Node
 from lightrunner.plan import RunPlan, Sandbox, check_mounts, check_options, check_request
 from lightrunner.requests import RunnerOptions, RunRequest
+from lightrunner.rules.names import parse_image
 from lightrunner.rules.violation import RuleViolation
 
 NodeHosts = str | Callable[[Node], str]
@@ -14,8 +15,9 @@ NodeHosts = str | Callable[[Node], str]
 class SwarmOptions(RunnerOptions, frozen=True, kw_only=True):
     """Options for every run of a `SwarmRunner`: those of `RunnerOptions`, and these.
 
-    `host` is a manager. ``gpus``, ``seccomp``, ``userns``, ``disk``, ``usage`` and ``registry_auth`` are not for Swarm.
+    `host` is a manager. ``gpus``, ``seccomp``, ``userns``, ``disk``, ``usage`` and ``connect`` are not for Swarm.
     `runtime` is not sent: each container is checked for it, so the nodes' daemons need it as their default.
+    `registry_auth` is sent to the managers, which hand it to the nodes that pull; the Docker CLI's credentials are not.
 
     Attributes:
         node_hosts: the address of each node's own daemon: text with ``{hostname}``, ``{address}`` or ``{id}`` in it,
@@ -23,12 +25,15 @@ class SwarmOptions(RunnerOptions, frozen=True, kw_only=True):
         other_managers: more managers, in case `host` does not answer.
         constraints: where runs may be placed, as `docker service create --constraint` takes it:
             ``"node.labels.pool==untrusted"``.
+        image_repository: where images of setup steps are pushed, and the nodes pull them:
+            ``"registry.example/lightrunner"``. None: a request has no setup steps.
         reserve: have Swarm reserve each run's memory and CPUs on its node, and place no more than there is room for.
     """
 
     node_hosts: NodeHosts
     other_managers: Sequence[str] = ()
     constraints: Sequence[str] = ()
+    image_repository: str | None = None
     reserve: bool = True
 
 
@@ -38,7 +43,6 @@ _NOT_FOR_SWARM = {
     "userns": "cannot be asked of a Swarm service",
     "disk": "cannot be asked of a Swarm service",
     "usage": "cannot be measured on a swarm",
-    "registry_auth": "is not sent to a swarm: the images' registry must not ask the nodes who they are",
     "connect": "leads to one daemon, and a swarm has several",
 }
 """Options of `RunnerOptions`, and why a swarm refuses them."""
@@ -62,16 +66,20 @@ def _check_own(options: SwarmOptions) -> None:
         raise RuleViolation("reserve", options.reserve, "neither True nor False")
     _check_texts("other_managers", options.other_managers)
     _check_texts("constraints", options.constraints)
+    if options.image_repository is not None:
+        image = parse_image("image_repository", options.image_repository)
+        if image.tag is not None or image.digest is not None:
+            raise RuleViolation("image_repository", options.image_repository, "has a tag or a digest; name no image")
     if isinstance(options.node_hosts, str):
         node_host(options.node_hosts, Node(id="0"))
     elif not callable(options.node_hosts):
         raise RuleViolation("node_hosts", options.node_hosts, "neither text nor a function of a node")
 
 
-def check_swarm_request(request: RunRequest, sandbox: Sandbox) -> RunPlan:
+def check_swarm_request(request: RunRequest, options: SwarmOptions, sandbox: Sandbox) -> RunPlan:
     """Check a request, as `check_request` does."""
-    if request.run:
-        reason = "a swarm builds no images: build it, and push it to a registry that the nodes pull from"
+    if request.run and options.image_repository is None:
+        reason = "the nodes need a registry to pull the image from: give the SwarmRunner an image_repository"
         raise RuleViolation("run", request.run, reason)
     if request.tty:
         raise RuleViolation("tty", request.tty, "a run on a swarm has no terminal")

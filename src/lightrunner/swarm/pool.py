@@ -6,10 +6,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
 
-from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, invalid_request, warn_of_dropped_env
+from lightrunner.admission import Admission
+from lightrunner.errors import invalid_request, warn_of_dropped_env
 from lightrunner.files.seed import check_source
 from lightrunner.nurseries import run_in_child
-from lightrunner.plan import RunPlan, Sandbox
+from lightrunner.plan import RunPlan
 from lightrunner.pool import PoolSize, SingleUsePool
 from lightrunner.requests import RunRequest
 from lightrunner.results import LogCallback, OutputCallback, RunResult, Timings
@@ -19,8 +20,7 @@ from lightrunner.runs.run import StartedStatus
 from lightrunner.warm.pool import check_template
 
 from .claims import Claim, Claims
-from .nodes import Nodes
-from .options import check_swarm_request
+from .cluster import Cluster
 from .run import run_claimed
 
 
@@ -36,22 +36,22 @@ class SwarmPool:
 
     def __init__(
         self,
+        cluster: Cluster,
         service_id: str,
         claims: Claims,
-        nodes: Nodes,
         template: RunPlan,
-        sandbox: Sandbox,
         *,
         size: int,
+        check: Callable[[RunRequest], RunPlan],
         admit: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
         self.service_id = service_id
-        self._nodes = nodes
+        self._cluster = cluster
         self._claims = claims
         self._template = template
-        self._sandbox = sandbox
+        self._check = check
         self._admit = admit
-        self._under_way: set[trio.CancelScope] = set()
+        self._admission = Admission(None, "pool")
         self._pool: SingleUsePool[Claim] = SingleUsePool(
             claims.claim, _discard, _is_waiting, size=PoolSize(size, size, math.inf), delay=WARM_REFILL_DELAY
         )
@@ -59,14 +59,10 @@ class SwarmPool:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["SwarmPool"]:
         """Claim the containers, and remove those that are left at the end of the block."""
-        async with self._pool.open():
+        async with self._pool.open(), self._admission.block():
             self._claims.is_strict = False
-            try:
-                yield self
-            except BaseException:
-                for scope in self._under_way:
-                    scope.cancel()
-                raise
+            yield self
+            self._pool.close()  # The runs that are under way go on.
 
     async def run(
         self,
@@ -82,26 +78,18 @@ class SwarmPool:
             LightRunnerError: as `WarmPool.run`. NODE_LOST: the run's node was lost; the run may go on there.
         """
         with invalid_request():
-            plan = check_swarm_request(request, self._sandbox)
+            plan = self._check(request)
             check_template(plan, request, self._template)
         await check_source(plan.source)
         warn_of_dropped_env(plan.dropped_env)
-        async with self._admit():
-            with trio.CancelScope() as scope:
-                self._under_way.add(scope)
-                try:
-                    return await run_in_child(self._run, plan, Listeners(on_log, on_output), task_status)
-                finally:
-                    self._under_way.remove(scope)
-        raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, "the pool was closed before the run ended")
+        async with self._admit(), self._admission.under_way():
+            return await run_in_child(self._run, plan, Listeners(on_log, on_output), task_status)
 
     async def _run(self, plan: RunPlan, listeners: Listeners, task_status: StartedStatus) -> RunResult:
         claim = await self._pool.take()
         try:
             claim.phases.timings = Timings()  # The claim's times do not belong to the run.
-            return await run_claimed(
-                claim, self._nodes, plan, self._sandbox, listeners=listeners, task_status=task_status
-            )
+            return await run_claimed(claim, self._cluster, plan, listeners=listeners, task_status=task_status)
         finally:
             self._pool.discard_used(claim)
 

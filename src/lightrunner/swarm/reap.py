@@ -8,27 +8,27 @@ from lightrunner.host.owner import is_dead, parse_owner
 from lightrunner.results import ReapResult
 from lightrunner.rules import limits
 
-from .managers import Managers
-from .nodes import NodeDaemon, Nodes
+from .cluster import Cluster
+from .nodes import NodeDaemon
 from .service import KIND, remove_service
 
 _SERVICES = {"label": [f"{limits.LABEL_KIND}={KIND}"]}
 _MARKS = {"label": [limits.LABEL_CLAIM]}
 
 
-async def reap_swarm(managers: Managers, nodes: Nodes, *, dry_run: bool) -> ReapResult:
+async def reap_swarm(cluster: Cluster, *, dry_run: bool) -> ReapResult:
     """Remove services of dead processes of this host, and containers that such a process had claimed.
 
     Swarm replaces the containers of a service that lives on.
     """
     with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "service_list"):
-        services = await managers.call(lambda manager: manager.service_list(filters=_SERVICES))
+        services = await cluster.managers.call(lambda manager: manager.service_list(filters=_SERVICES))
     orphans = [service for service in services if _is_orphan(service.spec.labels)]
     for service in orphans:
         if not dry_run:
-            await remove_service(managers, nodes, service.spec.name, service.id)
+            await remove_service(cluster, service.spec.name, service.id)
     marks: list[str] = []
-    for daemon in await nodes.all():
+    for daemon in await cluster.nodes.all():
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "volume_list"):
             marks += await _reap_marks(daemon, dry_run=dry_run)
     return ReapResult(tuple(service.spec.name for service in orphans), tuple(marks))

@@ -6,7 +6,7 @@ from lightrunner.engine import EngineError
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode
 from lightrunner.files.seed import seed
 from lightrunner.nurseries import open_bare_nursery, protected
-from lightrunner.plan import RunPlan, Sandbox
+from lightrunner.plan import RunPlan
 from lightrunner.results import RunResult
 from lightrunner.rules.gate import dispatch_script
 from lightrunner.rules.limits import NODE_WATCH_PAUSE
@@ -17,11 +17,12 @@ from lightrunner.runs.supervise import StartedContainer, Supervisor
 from lightrunner.telemetry import observed_run
 
 from .claims import Claim
+from .cluster import Cluster
 from .nodes import NodeDaemon, Nodes
 
 
 async def run_claimed(
-    claim: Claim, nodes: Nodes, plan: RunPlan, sandbox: Sandbox, *, listeners: Listeners, task_status: StartedStatus
+    claim: Claim, cluster: Cluster, plan: RunPlan, *, listeners: Listeners, task_status: StartedStatus
 ) -> RunResult:
     """Dispatch a request to a claimed container, supervise it, and remove the container.
 
@@ -30,13 +31,13 @@ async def run_claimed(
             The container is then left to Swarm. Otherwise as a run on one machine.
     """
     with observed_run("warm", claim.phases.id, claim.container_id) as observation:
-        result = await _run(claim, nodes, plan, sandbox, listeners=listeners, task_status=task_status)
+        result = await _run(claim, cluster, plan, listeners=listeners, task_status=task_status)
         observation.ended(result)
     return result
 
 
 async def _run(
-    claim: Claim, nodes: Nodes, plan: RunPlan, sandbox: Sandbox, *, listeners: Listeners, task_status: StartedStatus
+    claim: Claim, cluster: Cluster, plan: RunPlan, *, listeners: Listeners, task_status: StartedStatus
 ) -> RunResult:
     outcome: RunResult | Exception | None = None
     supervisor: Supervisor | None = None
@@ -60,14 +61,14 @@ async def _run(
                 claim.phases,
                 StartedContainer(claim.container_id, claim.attached, trio.current_time()),
                 plan,
-                sandbox,
+                cluster.sandbox,
                 listeners=listeners,
                 stdin=[opening, plan.input or b""],
                 closes_stdin=False,
             )
             task_status.started(supervisor.execution)
             async with open_bare_nursery() as nursery:
-                nursery.start_soon(protected, _watch, nodes, claim.node)
+                nursery.start_soon(protected, _watch, cluster.nodes, claim.node)
                 result = outcome = await supervisor.result()
                 nursery.cancel_scope.cancel()
     except LightRunnerError as error:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from lightrunner.engine import EngineConflict, EngineError, EngineNotFound, EngineUnreachable, wire
+from lightrunner.engine import EngineConflict, EngineError, EngineNotFound, EngineUnreachable, registry_of, wire
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
 from lightrunner.host.owner import current_owner
 from lightrunner.nurseries import open_bare_nursery, protected
@@ -16,8 +16,9 @@ from lightrunner.resources import shielded_create
 from lightrunner.rules import limits
 from lightrunner.rules.gate import claimable_gate_script
 
+from .cluster import Cluster
 from .managers import Managers
-from .nodes import NodeDaemon, Nodes
+from .nodes import NodeDaemon
 from .options import SwarmOptions
 
 _log = logging.getLogger("lightrunner")
@@ -44,9 +45,9 @@ def service_spec(
     *,
     name: str,
     owner: str,
+    image: str,
     network: str,
-    size: int,
-    once: bool,
+    size: int | None,
 ) -> wire.ServiceSpec:
     """Build the service of a template, with all limits of the sandbox that a service can have. Pure.
 
@@ -56,9 +57,9 @@ def service_spec(
         options: the options that only a swarm has.
         name: the service's name.
         owner: the process that owns the service, as `lightrunner.host.owner` writes it.
+        image: what `ServiceImages.ensure` returned.
         network: what `ensure_network` returned.
-        size: the number of containers.
-        once: whether a container that has ended stays without a replacement.
+        size: the number of containers, each replaced when it ends; None: a job of one container.
     """
     tmpfs = {**sandbox.tmpfs}
     if sandbox.read_only and plan.workdir != "/tmp":  # noqa: S108  # a path in the container
@@ -68,15 +69,19 @@ def service_spec(
         wire.Mount(type="tmpfs", target=path, tmpfs_options=wire.TmpfsOptions(size_bytes=_tmpfs_bytes(text)))
         for path, text in tmpfs.items()
     ]
+    if size is None:
+        mode = wire.ServiceMode(replicated_job=wire.ReplicatedJob())
+    else:
+        mode = wire.ServiceMode(replicated=wire.ReplicatedService(replicas=size))
     room = wire.ResourceReservations(nano_cpus=sandbox.nano_cpus, memory_bytes=sandbox.memory_bytes)
     return wire.ServiceSpec(
         name=name,
         labels={limits.LABEL_KIND: KIND, limits.LABEL_OWNER: owner},
-        mode=wire.ServiceMode(replicated=wire.ReplicatedService(replicas=size)),
+        mode=mode,
         endpoint_spec=wire.EndpointSpec(mode="dnsrr"),
         task_template=wire.TaskSpec(
             container_spec=wire.ContainerSpec(
-                image=plan.image.text,
+                image=image,
                 command=["sh", "-c", claimable_gate_script()],
                 labels={**plan.labels, limits.LABEL_KIND: KIND},
                 hostname=plan.hostname or "",
@@ -97,7 +102,7 @@ def service_spec(
                 ),
                 reservations=room if options.reserve else None,
             ),
-            restart_policy=wire.RestartPolicy(condition="none" if once else "any", delay=_RESTART_DELAY),
+            restart_policy=wire.RestartPolicy(condition="none" if size is None else "any", delay=_RESTART_DELAY),
             placement=wire.Placement(constraints=list(options.constraints)) if options.constraints else None,
             networks=[wire.NetworkAttachment(target=network)],
             log_driver=wire.LogDriver(name="none"),
@@ -107,15 +112,12 @@ def service_spec(
 
 @asynccontextmanager
 async def running_service(
-    managers: Managers,
-    nodes: Nodes,
+    cluster: Cluster,
     plan: RunPlan,
-    sandbox: Sandbox,
-    options: SwarmOptions,
     *,
+    image: str,
     network: str,
-    size: int,
-    once: bool = False,
+    size: int | None,
 ) -> AsyncGenerator[str]:
     """Create a service, and remove it at the end with its containers. Yield its id.
 
@@ -124,11 +126,13 @@ async def running_service(
     """
     name = limits.NAME_PREFIX + str(uuid.uuid4())
     owner = str(current_owner())
-    spec = service_spec(plan, sandbox, options, name=name, owner=owner, network=network, size=size, once=once)
+    managers, sandbox = cluster.managers, cluster.sandbox
+    spec = service_spec(plan, sandbox, cluster.options, name=name, owner=owner, image=image, network=network, size=size)
+    auth = sandbox.registry_auth.get(registry_of(image))
 
     async def create() -> str:
         try:
-            return await managers.call(lambda manager: manager.service_create(spec))
+            return await managers.call(lambda manager: manager.service_create(spec, auth=auth))
         except EngineConflict:  # The answer to an earlier call was lost: nobody else knows the name.
             return (await managers.call(lambda manager: manager.service_inspect(name))).id
 
@@ -138,31 +142,31 @@ async def running_service(
             service_id = await shielded_create("service_create", create)
         yield service_id
     finally:
-        await remove_service(managers, nodes, name, service_id)
+        await remove_service(cluster, name, service_id)
 
 
-async def remove_service(managers: Managers, nodes: Nodes, name: str, service_id: str) -> None:
+async def remove_service(cluster: Cluster, name: str, service_id: str) -> None:
     """Remove a service and its containers. Shielded and bounded; what fails is logged."""
     with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.CLEANUP_TIMEOUT) as scope:
         try:
             with suppress(EngineNotFound):
-                await managers.call(lambda manager: manager.service_delete(name))
+                await cluster.managers.call(lambda manager: manager.service_delete(name))
             if service_id:
-                await _remove_containers(managers, nodes, service_id)
+                await _remove_containers(cluster, service_id)
         except (EngineError, LightRunnerError) as error:
             _log.error("the service %s could not be removed: %s", name, error)
     if scope.cancelled_caught:
         _log.error("the service %s could not be removed within %g s", name, limits.CLEANUP_TIMEOUT)
 
 
-async def _remove_containers(managers: Managers, nodes: Nodes, service_id: str) -> None:
+async def _remove_containers(cluster: Cluster, service_id: str) -> None:
     """Remove a removed service's containers, and wait for those that are being made.
 
     Swarm would remove them too, some seconds later, but tells nobody when.
     """
     async with open_bare_nursery() as nursery:
-        for daemon in await nodes.all():
-            nursery.start_soon(protected, _remove_from, managers, daemon, service_id)
+        for daemon in await cluster.nodes.all():
+            nursery.start_soon(protected, _remove_from, cluster.managers, daemon, service_id)
 
 
 async def _remove_from(managers: Managers, daemon: NodeDaemon, service_id: str) -> None:

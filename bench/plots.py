@@ -104,7 +104,7 @@ def _curves(axes: Axes, case: CaseReport) -> None:
     ticks = sorted({place for names in case.curves.values() for place in names})
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(place) for place in ticks])
-    axes.set_xlabel("at a time")
+    axes.set_xlabel(case.curve_axis)
     axes.set_ylabel(unit)
     axes.set_ylim(bottom=0)
     axes.legend()

@@ -52,6 +52,7 @@ class CaseReport:
     summaries: dict[str, Summary]
     verdicts: list[Verdict]
     curves: Curves
+    curve_axis: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Report:
             for goal in case.goals
             if goal.contender in series and (goal.base is None or goal.base in series)
         ]
-        done = CaseReport(case.name, case.title, case.unit, series, summaries, verdicts, case.curves)
+        done = CaseReport(case.name, case.title, case.unit, series, summaries, verdicts, case.curves, case.curve_axis)
         self.cases.append(done)
         return done
 

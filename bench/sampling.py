@@ -69,7 +69,8 @@ class Case:
         rounds: how many samples of each.
         unit: of the samples' values.
         goals: what should come out.
-        curves: the contenders that are one peer at several concurrencies, by peer and concurrency.
+        curves: the contenders that are one peer at several places, by peer and place: concurrencies, mostly.
+        curve_axis: what the places are.
         warm_up: whether each contender has a round that does not count.
     """
 
@@ -80,6 +81,7 @@ class Case:
     unit: str = "s"
     goals: tuple[Goal, ...] = ()
     curves: Curves = field(default_factory=dict[str, Mapping[int, str]])
+    curve_axis: str = "at a time"
     warm_up: bool = True
 
 

@@ -5,7 +5,7 @@ warm.py        runs in warm containers                          throughput.py  m
 transfers.py   folders in, files out                            logs.py        output to a callback
 held.py        hundreds of runs that sleep                      processes.py   memory and imports
 decoding.py    frames, without an engine                        runtimes.py    runc, crun, gVisor
-sandbox.py     commands in sandboxes, and their start
+sandbox.py     commands in sandboxes, and their start           swarm.py       three nodes, and one daemon
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from .processes import imports, memory
 from .runtimes import runtimes
 from .sandbox import execs, sandboxes
 from .spawn import noop, project, usage
+from .swarm import swarm, swarm_nodes
 from .throughput import parallel, scaling
 from .transfers import big_file, small_files
 from .warm import warm
@@ -51,6 +52,9 @@ CASES: dict[str, CaseMaker] = {
     "logs-70": partial(logs, line_bytes=70),
     "logs-1000": partial(logs, line_bytes=1000),
     "output-raw": raw_output,
+    "swarm-none": partial(swarm, network="none"),
+    "swarm-isolated": partial(swarm, network=None),
+    "swarm-nodes": swarm_nodes,
     "runtimes": runtimes,
     "frames": frames,
     "imports": imports,

@@ -5,17 +5,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from bench.full_pools import FullPools, refilled
 from bench.harness import Start, dispatch
 from bench.job import Job
 from bench.programs import DockerCli
 from bench.sampling import Case, Contender, Goal, Sample, blocking
 from bench.stage import Stage
-from bench.stocks import FullStocks, refilled
 from lightrunner import RunRequest
 from lightrunner.engine import EngineClient
 
 _SIZE = 4
-_FIRST, _REST = "first byte", "rest"
+FIRST, _REST = "first byte", "rest"
 
 
 @asynccontextmanager
@@ -24,8 +24,8 @@ async def warm(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
     job = Job(RunRequest(image=stage.image, entrypoint="echo", network=network))
     async with stage.runner.warm(job.request, size=_SIZE) as pool, EngineClient(stage.host) as engine:
         contenders = {
-            "warm": refilled(_ours(pool.run, job.request), await FullStocks.seen_full(engine)),
-            "cold": _ours(stage.runner.run, job.request),
+            "warm": refilled(dispatched(pool.run, job.request), await FullPools.seen_full(engine)),
+            "cold": dispatched(stage.runner.run, job.request),
         }
         if stage.cli is not None:
             contenders[stage.cli.name] = blocking(partial(_piped, stage.cli, job))
@@ -35,13 +35,15 @@ async def warm(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
             contenders=contenders,
             rounds=stage.rounds(30, 3),
             goals=(
-                Goal("warm", "docker run", 1 / 100, phase=_FIRST, whole_base=True),
+                Goal("warm", "docker run", 1 / 100, phase=FIRST, whole_base=True),
                 Goal("warm", "docker run", 1 / 5),
             ),
         )
 
 
-def _ours(start: Start, request: RunRequest) -> Contender:
+def dispatched(start: Start, request: RunRequest) -> Contender:
+    """A run of a request, with the time to its first output."""
+
     async def contender() -> Sample:
         done = await dispatch(start, request)
         assert done.first_output is not None, "no output"
@@ -63,4 +65,4 @@ def _piped(cli: DockerCli, job: Job) -> Sample:
 
 
 def _sample(first: float, total: float) -> Sample:
-    return Sample(total, {_FIRST: first, _REST: total - first})
+    return Sample(total, {FIRST: first, _REST: total - first})

@@ -12,7 +12,7 @@ from bench.stage import Stage
 
 from .processes import python
 
-_MOST_MEGABYTES = 70.0
+_MOST_MEGABYTES = 80.0
 
 
 @asynccontextmanager

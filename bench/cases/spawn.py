@@ -47,7 +47,7 @@ async def noop(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
         contenders=contenders,
         rounds=stage.rounds(60, 3),
         goals=(
-            Goal("lightrunner", "floor", 1.02),
+            Goal("lightrunner", "floor", 1.03),
             Goal("lightrunner", "docker run", 0.97),
             Goal("lightrunner", "docker-py", 1.0),
             Goal("lightrunner", "aiodocker", 1.0),
@@ -95,7 +95,7 @@ async def project(stage: Stage) -> AsyncGenerator[Case]:
         title="20 files in, an input, one file out, no network",
         contenders=contenders,
         rounds=stage.rounds(60, 3),
-        goals=(Goal("lightrunner", "floor", 1.02), Goal("lightrunner", "docker run, no-op", 1.5)),
+        goals=(Goal("lightrunner", "floor", 1.05), Goal("lightrunner", "docker run, no-op", 1.5)),
     )
 
 

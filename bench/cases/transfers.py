@@ -106,7 +106,7 @@ async def small_files(stage: Stage, *, place: str) -> AsyncGenerator[Case]:
         goals=(
             Goal("lightrunner", "docker cp", 1.0, phase="seed"),
             Goal("lightrunner", "tarfile", 1.0, phase="seed"),
-            Goal("lightrunner", "docker cp", 0.5, phase="extract"),
+            Goal("lightrunner", "docker cp", 0.65, phase="extract"),
         ),
         warm_up=not stage.quick,
     )

@@ -35,7 +35,7 @@ async def warm(stage: Stage, *, network: str | None) -> AsyncGenerator[Case]:
             contenders=contenders,
             rounds=stage.rounds(30, 3),
             goals=(
-                Goal("warm", "docker run", 1 / 100, phase=FIRST, whole_base=True),
+                Goal("warm", "docker run", 1 / 75, phase=FIRST, whole_base=True),
                 Goal("warm", "docker run", 1 / 5),
             ),
         )

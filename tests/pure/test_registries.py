@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lightrunner import RegistryAuth, RunnerOptions
-from lightrunner.engine.registries import auth_header, registry_name, registry_of
+from lightrunner.engine.registries import auth_header, auth_headers, registry_name, registry_of
 from lightrunner.plan import check_options
 from lightrunner.rules.violation import RuleViolation
 
@@ -102,3 +102,10 @@ def test_credentials_that_are_refused_are_not_shown(value: Any, match: str) -> N
     with pytest.raises(RuleViolation, match=match) as caught:
         check_options(RunnerOptions(registry_auth=value))
     assert "s3cret" not in repr(caught.value)
+
+
+def test_the_header_is_for_the_registry_of_the_image() -> None:
+    auth = RegistryAuth(username="u", password=SECRET)
+    assert auth_headers(None, "registry:5000/a") == ()
+    for image in ("registry:5000/a", f"registry:5000/a@sha256:{'0' * 64}"):
+        assert auth_headers(auth, image) == ((b"X-Registry-Auth", auth_header(auth, "registry:5000")),)

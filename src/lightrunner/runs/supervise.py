@@ -28,7 +28,6 @@ from .phases import Phases
 from .prepare import Preparation
 from .stdin import feed
 
-
 _SHORT_BYTES = 16 * 1024
 """A quarter of Linux's pipe, and less than any socket's buffer."""
 

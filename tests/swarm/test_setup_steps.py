@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+import trio
 
 from lightrunner import DockerRunner, LightRunnerError, LightRunnerErrorCode, Progress, RegistryAuth, RunRequest
 from tests.contract import test_images
@@ -99,6 +100,22 @@ async def test_what_the_registry_has_is_not_built_again(swarm: Swarm, registry: 
         assert await other.prepare(steps, on_progress=progress.append) == image
         assert (await other.run(steps)).success
     assert progress == []
+
+
+@pytest.mark.usefixtures("registry")
+async def test_several_runners_push_the_same(swarm: Swarm, steps: RunRequest) -> None:
+    """Each tags the image, pushes it, and removes the tag: one may find it gone."""
+    images = set[str]()
+
+    async def prepare() -> None:
+        async with swarm.runner(image_repository=REPOSITORY) as runner:
+            images.add(await runner.prepare(steps))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(prepare)
+    assert len(images) == 1
+    assert REPOSITORY not in str([one["RepoTags"] for one in swarm.raw[0].images()])
 
 
 async def test_a_registry_that_asks_who_it_is(swarm: Swarm, steps: RunRequest) -> None:

@@ -6,6 +6,7 @@ service names the image by its digest, so all nodes run the same. What the regis
 
 import logging
 import re
+from contextlib import suppress
 
 import trio
 
@@ -72,7 +73,13 @@ class ServiceImages:
                     raise
         image, _ = await ensure_run_image(manager, plan, self._cluster.sandbox, on_progress)
         with mapped_errors(LightRunnerErrorCode.BUILD_FAILED, "image_push"):
-            await _push(manager, image, (repository, tag), auth, on_progress)
+            try:
+                await _push(manager, image, (repository, tag), auth, on_progress)
+            except EngineResponseError:
+                # Another process may have pushed the same meanwhile, and have removed the name.
+                with suppress(EngineResponseError):
+                    return await manager.distribution_inspect(f"{repository}:{tag}", auth=auth)
+                raise
             return await manager.distribution_inspect(f"{repository}:{tag}", auth=auth)
 
 
@@ -85,8 +92,8 @@ async def _push(
 ) -> None:
     """Push an image under a name that it has only meanwhile: the clean-up of the cache spares what has other names."""
     repository, tag = name
-    await manager.image_tag(image, repo=repository, tag=tag)
     try:
+        await manager.image_tag(image, repo=repository, tag=tag)
         await manager.image_push(
             repository,
             tag=tag,
@@ -101,5 +108,7 @@ async def _push(
 async def _untag(manager: EngineClient, name: str) -> None:
     try:
         await manager.image_delete(name, no_prune=True)
+    except EngineNotFound:
+        pass
     except EngineError as error:
         _log.warning("the name %s of a pushed image could not be removed: %s", name, error)

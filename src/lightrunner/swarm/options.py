@@ -26,7 +26,7 @@ class SwarmOptions(RunnerOptions, frozen=True, kw_only=True):
         constraints: where runs may be placed, as `docker service create --constraint` takes it:
             ``"node.labels.pool==untrusted"``.
         image_repository: where images of setup steps are pushed, and the nodes pull them:
-            ``"registry.example/lightrunner"``. None: a request has no setup steps.
+            ``"registry.example/lightrunner"``. Without it, requests with setup steps are refused.
         reserve: have Swarm reserve each run's memory and CPUs on its node, and place no more than there is room for.
     """
 

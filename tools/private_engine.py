@@ -118,7 +118,7 @@ class PrivateEngine:
         self._extra_args = extra_args
         self._unshare: subprocess.Popen[bytes] | None = None
         self._namespaces: set[str] = set()
-        self._ended = 0.0
+        self._ends: list[tuple[set[str], float]] = []
         self.pid = 0
         """Process 1 of the engine's namespaces; `nsenter --net=/proc/PID/ns/net` reaches published ports."""
         self.socket = self._folder / "docker.sock"
@@ -176,7 +176,7 @@ class PrivateEngine:
         if not _until(self._ready, START_TIMEOUT):
             raise PrivateEngineError(f"dockerd does not answer; the end of its log:\n{self._log_tail()}")
         self.pid = _first_child(self._unshare.pid)
-        self._namespaces |= _namespaces(self.pid) - _namespaces(os.getpid())
+        self._namespaces = _namespaces(self.pid) - _namespaces(os.getpid())
 
     def crash(self) -> None:
         """SIGKILL the daemon and its containers, like a power cut; `start` brings it back on its data."""
@@ -189,7 +189,7 @@ class PrivateEngine:
             os.kill(victim, signal.SIGKILL)
         self._unshare.wait()
         self._unshare, self.pid = None, 0
-        self._ended = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._ends.append((self._namespaces, time.clock_gettime(time.CLOCK_BOOTTIME)))
 
     def stop(self) -> None:
         """End the engine and remove all that it made. PrivateEngineError names what could not be removed."""
@@ -210,18 +210,19 @@ class PrivateEngine:
     def _remains(self) -> list[str]:
         """Remove the control groups, and name all that is left."""
         cgroups = [str(group) for group in _cgroups(self._folder.name) if not _remove_cgroup(group)]
-        processes = [
-            f"process {path.name}"
-            for path in Path("/proc").glob("[0-9]*")
-            # A namespace's number is given to another one as soon as it is gone.
-            if self._namespaces & _namespaces(int(path.name)) and _started(int(path.name)) <= self._ended
-        ]
+        processes = [f"process {path.name}" for path in Path("/proc").glob("[0-9]*") if self._was_ours(int(path.name))]
         mounts = [
             f"mount {line.split()[4]}"
             for line in Path("/proc/self/mountinfo").read_text().splitlines()
             if str(self._folder) in line
         ]
         return cgroups + processes + mounts + [str(self._folder)] * self._folder.exists()
+
+    def _was_ours(self, pid: int) -> bool:
+        """Whether a process is of one of the engine's lives, all of which have ended."""
+        # A namespace's number is given to another one as soon as it is gone.
+        own = _namespaces(pid)
+        return any(namespaces & own and _started(pid) <= ended for namespaces, ended in self._ends)
 
     def _daemon_command(self, config_path: Path) -> list[str]:
         if self._setup.command is not None:

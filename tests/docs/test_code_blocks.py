@@ -7,10 +7,12 @@ blocks of a page run in order and share the namespace, as a reader would take th
 
 import ast
 import inspect
+import logging
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
@@ -89,6 +91,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_host: str) ->
     return tmp_path
 
 
+@pytest.fixture
+def logger_level() -> Iterator[None]:
+    """A page may set the level of lightrunner's logger: after the test it is what it was."""
+    logger = logging.getLogger("lightrunner")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
 async def run_fragments(page: Path, image: str) -> None:
     """Run a page's fragments in one namespace."""
     names: dict[str, Any] = {name: value for name, value in vars(lightrunner).items() if not name.startswith("_")}
@@ -107,7 +118,7 @@ async def run_fragments(page: Path, image: str) -> None:
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: page.name)
-@pytest.mark.usefixtures("folder", "daemon_clean")
+@pytest.mark.usefixtures("folder", "daemon_clean", "logger_level")
 async def test_fragments_run(page: Path, images: str) -> None:
     await run_fragments(page, images)
 

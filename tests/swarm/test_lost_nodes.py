@@ -165,6 +165,27 @@ async def test_a_fan_out_loses_nothing_and_does_nothing_twice(swarm: Swarm) -> N
     assert all(isinstance(results[number], RunResult) and results[number].success for number in set(results) - lost)  # type: ignore[union-attr]
 
 
+async def test_a_map_of_cold_runs_over_a_node_that_is_lost(swarm: Swarm) -> None:
+    """Each request has one outcome, its own output or NODE_LOST. What had not begun is run on another node."""
+    seen = dict[int, bytes | LightRunnerErrorCode]()
+    requests = (swarm.request(f"echo {number}; sleep 0.5") for number in range(24))
+    async with (
+        restored(swarm, 3),
+        swarm.runner() as runner,
+        runner.map(requests, max_in_flight=6, ordered=False, retries=2) as results,
+    ):
+        async for item in results:
+            assert item.index not in seen
+            seen[item.index] = item.error.code if item.error is not None else item.unwrap().stdout or b""
+            if len(seen) == 8:
+                await trio.to_thread.run_sync(swarm.private.nodes[2].crash)
+    lost = {number for number, outcome in seen.items() if outcome == LightRunnerErrorCode.NODE_LOST}
+    assert len(lost) <= 6
+    assert {number: outcome for number, outcome in seen.items() if number not in lost} == {
+        number: b"%d\n" % number for number in range(24) if number not in lost
+    }
+
+
 async def test_the_leader_goes_in_the_middle() -> None:
     """Runs on other nodes go on, and so does the pool, with the managers that are left.
 

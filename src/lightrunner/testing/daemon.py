@@ -21,6 +21,8 @@ OUR_REPOSITORIES: Final = "light-runner-"
 
 BRIDGE: Final = "bridge"
 
+_PAUSE: Final = ["/.light-runner/init", "pause"]
+
 
 class Refusal(Exception):
     """The daemon refuses, with a status and a sentence."""
@@ -204,13 +206,13 @@ class Daemon:
         for rule in reversed(self.rules):
             if rule.command in {None, container.command} and self._is_image(rule.image, container):
                 return await rule.program(container)
-        if container.argv == ["/pause"]:  # A prepared network's.
+        if container.argv == _PAUSE:  # A prepared network's.
             await trio.sleep_forever()
         return 0
 
     def _is_image(self, name: str | None, container: FakeContainer) -> bool:
         if name is None or whole_reference(name) == whole_reference(container.image):
-            return name is not None or container.argv != ["/pause"]
+            return name is not None or container.argv != _PAUSE
         image = self.find_image(container.image)
         # An image of setup steps is also what it was built on.
         while image is not None and image.parent:

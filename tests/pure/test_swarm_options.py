@@ -97,10 +97,10 @@ def test_the_address_of_a_node() -> None:
     assert node_host(lambda one: f"ssh://{one.description.hostname}.lan", node) == "ssh://alpha.lan"
 
 
-def spec(request: RunRequest, given: SwarmOptions, size: int | None = 3) -> wire.ServiceSpec:
+def spec(request: RunRequest, given: SwarmOptions, *, once: bool = False) -> wire.ServiceSpec:
     sandbox = check_swarm_options(given)
     plan = check_request(request)
-    return service_spec(plan, sandbox, given, name="s", owner="o", image="a@b", network="bridge", size=size)
+    return service_spec(plan, sandbox, given, name="s", owner="o", image="a@b", network="bridge", size=3, once=once)
 
 
 def test_a_service_has_the_limits_of_a_run() -> None:
@@ -136,12 +136,10 @@ def test_what_a_service_leaves_out() -> None:
     assert service.task_template.container_spec.privileges is None
 
 
-def test_one_run_is_a_job() -> None:
-    service = spec(RunRequest(image="a:1"), options(), size=None)
-    assert service.mode == wire.ServiceMode(replicated_job=wire.ReplicatedJob())
-    assert wire.encode(service.mode) == b'{"ReplicatedJob":{}}'  # One task, which is Swarm's default.
-    assert service.task_template.restart_policy is not None
-    assert service.task_template.restart_policy.condition == "none"
+def test_only_a_lost_container_of_one_run_is_replaced() -> None:
+    for once, seconds in ((True, 10), (False, 0.1)):
+        policy = spec(RunRequest(image="a:1"), options(), once=once).task_template.restart_policy
+        assert policy == wire.RestartPolicy(condition="any", delay=int(seconds * wire.NANOSECONDS))
 
 
 def container(networks: tuple[str, ...] = ("net",), **changed: Any) -> wire.ContainerInspectResponse:

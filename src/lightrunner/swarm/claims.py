@@ -74,26 +74,15 @@ class Claim(NamedTuple):
 class Claims:
     """Claims the containers of one service.
 
-    Args:
-        is_job: the service is a job: Swarm then wants its task to complete, and not to run for ever.
-
     Attributes:
         is_strict: report what keeps some of the containers from starting, even while others run.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        service_id: str,
-        plan: RunPlan,
-        *,
-        is_job: bool = False,
-    ) -> None:
+    def __init__(self, cluster: Cluster, service_id: str, plan: RunPlan) -> None:
         self._cluster = cluster
         self._service_id = service_id
         self._plan = plan
         self.is_strict = True
-        self._is_job = is_job
         self._lock = trio.Lock()
         self._running: deque[Task] = deque()
         self._known = set[str]()
@@ -145,9 +134,7 @@ class Claims:
             return self._running.popleft()
 
     async def _list_tasks(self, *, running: bool) -> list[Task]:
-        filters = {"service": [self._service_id]}
-        if not self._is_job:  # A job's tasks are few.
-            filters["desired-state"] = ["running" if running else "shutdown"]
+        filters = {"service": [self._service_id], "desired-state": ["running" if running else "shutdown"]}
         with mapped_errors(LightRunnerErrorCode.RUN_FAILED, "task_list"):
             return await self._cluster.managers.call(lambda manager: manager.task_list(filters=filters))
 

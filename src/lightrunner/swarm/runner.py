@@ -256,7 +256,7 @@ class SwarmRunner:
         task_status: StartedStatus,
     ) -> RunResult:
         begin = trio.current_time()
-        async with self._service(plan, None, on_progress) as (_, claims):
+        async with self._service(plan, 1, on_progress, once=True) as (_, claims):
             created = trio.current_time()
             claim = await claims.claim()
             timings = claim.phases.timings
@@ -265,19 +265,21 @@ class SwarmRunner:
 
     @asynccontextmanager
     async def _service(
-        self, plan: RunPlan, size: int | None, on_progress: ProgressCallback | None
+        self, plan: RunPlan, size: int, on_progress: ProgressCallback | None, *, once: bool = False
     ) -> AsyncGenerator[tuple[str, Claims]]:
         image = await self._images.ensure(plan, on_progress)
         network = await ensure_network(self._cluster, plan.network)
-        async with running_service(self._cluster, plan, image=image, network=network, size=size) as service_id:
-            yield service_id, self._claims(service_id, plan, is_job=size is None)
+        async with running_service(
+            self._cluster, plan, image=image, network=network, size=size, once=once
+        ) as service_id:
+            yield service_id, self._claims(service_id, plan)
 
     def _pool(self, service_id: str, claims: Claims, plan: RunPlan, size: int) -> SwarmPool:
         admit = self._admission.admitted
         return SwarmPool(self._cluster, service_id, claims, plan, size=size, check=self._check, admit=admit)
 
-    def _claims(self, service_id: str, plan: RunPlan, *, is_job: bool = False) -> Claims:
-        return Claims(self._cluster, service_id, plan, is_job=is_job)
+    def _claims(self, service_id: str, plan: RunPlan) -> Claims:
+        return Claims(self._cluster, service_id, plan)
 
     def _check(self, request: RunRequest) -> RunPlan:
         return check_swarm_request(request, self.options, self._cluster.sandbox)

@@ -32,6 +32,10 @@ SERVICE_LABEL = "com.docker.swarm.service.id"
 _RESTART_DELAY = wire.NANOSECONDS // 10
 """A replacement follows soon, and a service whose image is missing does not spin."""
 
+_ONCE_DELAY = 10 * wire.NANOSECONDS
+"""The service of one run is gone before its container would be replaced, unless the container's node is lost. (The task
+of a job, or of a service that replaces nothing, is not placed anew if its node is lost: seen on 20.10.)"""
+
 _AT_ONCE = 1
 """Nanoseconds of grace. A shell that is process 1 takes no notice of SIGTERM, and Swarm would wait for 10 s."""
 
@@ -47,7 +51,8 @@ def service_spec(
     owner: str,
     image: str,
     network: str,
-    size: int | None,
+    size: int,
+    once: bool,
 ) -> wire.ServiceSpec:
     """Build the service of a template, with all limits of the sandbox that a service can have. Pure.
 
@@ -59,7 +64,8 @@ def service_spec(
         owner: the process that owns the service, as `lightrunner.host.owner` writes it.
         image: what `ServiceImages.ensure` returned.
         network: what `ensure_network` returned.
-        size: the number of containers, each replaced when it ends; None: a job of one container.
+        size: the number of containers, each replaced when it ends.
+        once: whether each is for one run, and needs no replacement after it.
     """
     tmpfs = {**sandbox.tmpfs}
     if sandbox.read_only and plan.workdir != "/tmp":  # noqa: S108  # a path in the container
@@ -69,15 +75,11 @@ def service_spec(
         wire.Mount(type="tmpfs", target=path, tmpfs_options=wire.TmpfsOptions(size_bytes=_tmpfs_bytes(text)))
         for path, text in tmpfs.items()
     ]
-    if size is None:
-        mode = wire.ServiceMode(replicated_job=wire.ReplicatedJob())
-    else:
-        mode = wire.ServiceMode(replicated=wire.ReplicatedService(replicas=size))
     room = wire.ResourceReservations(nano_cpus=sandbox.nano_cpus, memory_bytes=sandbox.memory_bytes)
     return wire.ServiceSpec(
         name=name,
         labels={limits.LABEL_KIND: KIND, limits.LABEL_OWNER: owner},
-        mode=mode,
+        mode=wire.ServiceMode(replicated=wire.ReplicatedService(replicas=size)),
         endpoint_spec=wire.EndpointSpec(mode="dnsrr"),
         task_template=wire.TaskSpec(
             container_spec=wire.ContainerSpec(
@@ -102,7 +104,7 @@ def service_spec(
                 ),
                 reservations=room if options.reserve else None,
             ),
-            restart_policy=wire.RestartPolicy(condition="none" if size is None else "any", delay=_RESTART_DELAY),
+            restart_policy=wire.RestartPolicy(condition="any", delay=_ONCE_DELAY if once else _RESTART_DELAY),
             placement=wire.Placement(constraints=list(options.constraints)) if options.constraints else None,
             networks=[wire.NetworkAttachment(target=network)],
             log_driver=wire.LogDriver(name="none"),
@@ -117,7 +119,8 @@ async def running_service(
     *,
     image: str,
     network: str,
-    size: int | None,
+    size: int,
+    once: bool = False,
 ) -> AsyncGenerator[str]:
     """Create a service, and remove it at the end with its containers. Yield its id.
 
@@ -127,7 +130,9 @@ async def running_service(
     name = limits.NAME_PREFIX + str(uuid.uuid4())
     owner = str(current_owner())
     managers, sandbox = cluster.managers, cluster.sandbox
-    spec = service_spec(plan, sandbox, cluster.options, name=name, owner=owner, image=image, network=network, size=size)
+    spec = service_spec(
+        plan, sandbox, cluster.options, name=name, owner=owner, image=image, network=network, size=size, once=once
+    )
     auth = sandbox.registry_auth.get(registry_of(image))
 
     async def create() -> str:

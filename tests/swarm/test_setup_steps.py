@@ -112,7 +112,7 @@ async def test_several_runners_push_the_same(swarm: Swarm, steps: RunRequest) ->
             images.add(await runner.prepare(steps))
 
     async with trio.open_nursery() as nursery:
-        for _ in range(8):
+        for _ in range(3):  # The registry itself fails under many more.
             nursery.start_soon(prepare)
     assert len(images) == 1
     assert REPOSITORY not in str([one["RepoTags"] for one in swarm.raw[0].images()])

@@ -204,9 +204,14 @@ async def test_walls_that_swarm_does_not_build_are_missed() -> None:
     """Before API 1.44 a service cannot have no-new-privileges: the daemon drops it without a word."""
     with PrivateSwarm(1) as private:
         alone = Swarm(private, private.load(ensure_busybox))
-        assert alone.raw[0].version()["ApiVersion"] < "1.44"
-        error = await refused(alone, alone.request("true"))
-        assert (error.code, "no_new_privileges" in error.message) == (LightRunnerErrorCode.CONTAINER_START_FAILED, True)
+        if alone.raw[0].version()["ApiVersion"] >= "1.44":
+            script = "grep NoNewPrivs /proc/self/status"
+            async with alone.runner() as runner:
+                assert (await runner.run(alone.request(script))).stdout == b"NoNewPrivs:\t1\n"
+        else:
+            error = await refused(alone, alone.request("true"))
+            assert error.code is LightRunnerErrorCode.CONTAINER_START_FAILED
+            assert "no_new_privileges" in error.message
         async with alone.runner(no_new_privileges=False) as runner:
             assert (await runner.run(alone.request("true"))).success
         assert not alone.left()

@@ -5,6 +5,8 @@ bridge takes its options on each node from a config-only network there, which is
 off.
 """
 
+import trio
+
 from lightrunner.engine import EngineClient, EngineConflict
 from lightrunner.engine.wire import ConfigReference, NetworkCreateRequest
 from lightrunner.errors import LightRunnerError, LightRunnerErrorCode, mapped_errors
@@ -21,6 +23,7 @@ ISOLATED = "light-runner-isolated-swarm"
 """The swarm's network. It stays, as the isolated network of one machine does."""
 
 _CONFIG = "light-runner-isolated-config"
+_ALLOCATION_TIMEOUT, _ALLOCATION_PAUSE = 5.0, 0.05
 _NO_TRAFFIC = {"com.docker.network.bridge.enable_icc": "false"}
 _LABELS = {LABEL_KIND: "network"}
 
@@ -73,9 +76,14 @@ async def _ensure_isolated(engine: EngineClient) -> None:
     except EngineConflict:
         pass
     network = await engine.network_inspect(ISOLATED)
+    with trio.move_on_after(_ALLOCATION_TIMEOUT):
+        while not network.driver:  # Until the leader has allocated it, a moment after its creation.
+            await trio.sleep(_ALLOCATION_PAUSE)
+            network = await engine.network_inspect(ISOLATED)
     source = network.config_from.network if network.config_from is not None else ""
     if (network.driver, network.scope, source) != ("bridge", "swarm", _CONFIG):
-        raise _error(f"the network {ISOLATED} is not the swarm's isolated one; remove it")
+        found_one = f"driver {network.driver!r}, scope {network.scope!r}, configured from {source!r}"
+        raise _error(f"the network {ISOLATED} is not the swarm's isolated one ({found_one}); remove it")
 
 
 def _error(message: str) -> LightRunnerError:

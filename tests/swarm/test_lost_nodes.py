@@ -12,6 +12,7 @@ from lightrunner import LightRunnerError, LightRunnerErrorCode, LightRunnerWarni
 from lightrunner.engine import EngineClient
 from tests.swarm.conftest import Swarm
 from tools.images import ensure_busybox
+from tools.raw_engine import RawEngine, RawEngineError
 from tools.swarm import PrivateSwarm
 
 pytestmark = [pytest.mark.private_engine, pytest.mark.node_loss]
@@ -43,10 +44,23 @@ async def restored(swarm: Swarm, number: int) -> AsyncGenerator[None]:
             await _wait_ready(swarm)
             async with swarm.runner() as runner:
                 await runner.reap_orphans()
-            for one in swarm.raw[number - 1].containers():
-                swarm.raw[number - 1].remove_container(one["Id"])
-            for one in swarm.raw[number - 1].volumes():
-                swarm.raw[number - 1].remove_volume(one["Name"])
+            raw = swarm.raw[number - 1]
+            with trio.fail_after(20):
+                while containers := raw.containers():
+                    for one in containers:
+                        _remove(raw, one["Id"])
+                    await trio.sleep(0.1)
+            for one in raw.volumes():
+                raw.remove_volume(one["Name"])
+
+
+def _remove(raw: RawEngine, container: str) -> None:
+    """Remove a container, unless Swarm is at it."""
+    try:
+        raw.remove_container(container)
+    except RawEngineError as error:
+        if error.status != 409:
+            raise
 
 
 async def _wait_ready(swarm: Swarm) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import trio
@@ -75,10 +76,7 @@ def _names(image: ImageSummary) -> Iterable[str]:
 
 def _digests(image: ImageSummary) -> Iterable[str]:
     """Return the names by digest, which keep a cache image that was pushed for a swarm, unless a user has tagged it."""
-    tags = image.repo_tags or []
-    if tags and all(tag.startswith(f"{CACHE_REPOSITORY}:") for tag in tags):
-        return image.repo_digests or []
-    return []
+    return image.repo_digests or [] if _names(image) == image.repo_tags else []
 
 
 async def _remove(engine: EngineClient, image: ImageSummary, name: str) -> int | None:
@@ -86,7 +84,8 @@ async def _remove(engine: EngineClient, image: ImageSummary, name: str) -> int |
     try:
         sizes = await _sizes(engine, image.id)
         for digest in _digests(image):
-            await engine.image_delete(digest, no_prune=True)
+            with suppress(EngineNotFound):  # It has gone with another tag of the image.
+                await engine.image_delete(digest, no_prune=True)
         deleted = {item.deleted for item in await engine.image_delete(name)}
     except (EngineConflict, EngineNotFound):
         return None

@@ -17,7 +17,6 @@ import trio
 
 from lightrunner import RunRequest, SwarmRunner
 from lightrunner.engine import EngineClient
-from lightrunner.engine.wire import Node
 from tools.images import ensure_busybox
 from tools.private_engine import PrivateEngine
 from tools.swarm import PrivateSwarm
@@ -65,17 +64,12 @@ class Load(NamedTuple):
 
 async def measure(swarm: PrivateSwarm, image: str, containers: int, runs: int) -> None:
     """Open a pool, run in it, and print what each part took."""
-    hosts = swarm.hosts
-
-    def host_of(node: Node) -> str:
-        return hosts[node.description.hostname]
-
     request = RunRequest(image=image, entrypoint="true", network="none")
     limiter = trio.CapacityLimiter(containers)
     async with (
         SwarmRunner(
             host=swarm.manager.host,
-            node_hosts=host_of,
+            node_hosts=swarm.host_of,
             constraints=["node.role==worker"],
             memory="16m",
             cpus=0.01,

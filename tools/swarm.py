@@ -18,10 +18,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tools.private_engine import EngineSetup, PrivateEngine, PrivateEngineError, search_path
 from tools.raw_engine import RawEngine
+
+if TYPE_CHECKING:
+    from lightrunner.engine.wire import Node
 
 SWARM_PORT = 2377
 
@@ -92,6 +95,10 @@ class PrivateSwarm:
     def hosts(self) -> dict[str, str]:
         """The nodes' hostnames, and the URLs of their engines."""
         return {_name(number): node.host for number, node in enumerate(self.nodes, 1)}
+
+    def host_of(self, node: "Node") -> str:
+        """Return the URL of a node's engine: the `node_hosts` of a `SwarmRunner`."""
+        return self.hosts[node.description.hostname]
 
     def raw(self) -> list[RawEngine]:
         """An oracle for each node."""

@@ -16,7 +16,6 @@ from bench.sampling import Case, Contender, Goal, Sample
 from bench.stage import Stage
 from lightrunner import DockerRunner, RunRequest, SwarmRunner
 from lightrunner.engine import EngineClient
-from lightrunner.engine.wire import Node
 from lightrunner.rules.limits import LABEL_CLAIM
 from tools.images import ensure_busybox
 from tools.swarm import PrivateSwarm
@@ -135,15 +134,10 @@ def _three_nodes() -> Generator[tuple[PrivateSwarm, str]]:
 
 
 def _runner(private: PrivateSwarm, *, nodes: int = 3) -> SwarmRunner:
-    hosts = private.hosts
-    others = list(hosts)[nodes:]
-
-    def host_of(node: Node) -> str:
-        return hosts[node.description.hostname]
-
+    others = list(private.hosts)[nodes:]
     return SwarmRunner(
         host=private.manager.host,
-        node_hosts=host_of,
+        node_hosts=private.host_of,
         constraints=[f"node.hostname!={name}" for name in others],
         **_LIMITS,  # type: ignore[arg-type]
     )

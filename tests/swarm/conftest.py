@@ -7,7 +7,6 @@ import pytest
 import trio
 
 from lightrunner import DockerRunner, RunRequest, SwarmRunner
-from lightrunner.engine.wire import Node
 from lightrunner.testing import Program
 from tests.conftest import ours
 from tests.runs.shell_runs import Run, awaited, started
@@ -33,13 +32,8 @@ class Swarm:
 
     def runner(self, **options: Any) -> SwarmRunner:
         """Make a runner, which is to be opened."""
-        hosts = self.private.hosts
-        first, *others = hosts.values()
-
-        def host_of(node: Node) -> str:
-            return hosts[node.description.hostname]
-
-        given: dict[str, Any] = {"host": first, "other_managers": others, "node_hosts": host_of}
+        first, *others = self.private.hosts.values()
+        given: dict[str, Any] = {"host": first, "other_managers": others, "node_hosts": self.private.host_of}
         return SwarmRunner(**(LIMITS | given | options))
 
     def request(self, script: str, **fields: Any) -> RunRequest:

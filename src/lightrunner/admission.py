@@ -1,7 +1,7 @@
 """Admit the calls of a block, a runner's or a pool's: bound how many run at once, and end them with the block."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
@@ -18,12 +18,13 @@ class Admission:
 
     Attributes:
         is_open: the block has begun, and not ended.
+        limiter: has a slot for each run; None: no limit.
     """
 
     def __init__(self, limit: int | trio.CapacityLimiter | None, owner: str = "runner") -> None:
         self.is_open = False
         self._owner = owner
-        self._limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
+        self.limiter = trio.CapacityLimiter(limit) if isinstance(limit, int) else limit
         self._active: set[trio.CancelScope] = set()
         self._idle = trio.lowlevel.ParkingLot()
 
@@ -59,11 +60,19 @@ class Admission:
     @asynccontextmanager
     async def admitted(self) -> AsyncGenerator[None]:
         """Register a run, and hold one of the slots."""
-        async with self.under_way(), self._slot():
-            yield
+        with self.under_way():
+            if self.limiter is None:
+                yield
+                return
+            borrower = object()  # The run, since one task may hold several slots.
+            await self.limiter.acquire_on_behalf_of(borrower)
+            try:
+                yield
+            finally:
+                self.limiter.release_on_behalf_of(borrower)
 
-    @asynccontextmanager
-    async def under_way(self) -> AsyncGenerator[None]:
+    @contextmanager
+    def under_way(self) -> Generator[None]:
         """Register a call. The end of the block waits for it, or aborts it."""
         with trio.CancelScope() as scope:
             self._active.add(scope)
@@ -75,19 +84,6 @@ class Admission:
         if scope.cancelled_caught:
             reason = f"the {self._owner} was closed before the run ended"
             raise LightRunnerError(LightRunnerErrorCode.RUN_ABORTED, reason)
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncGenerator[None]:
-        """Hold one of the slots. The run is the borrower, since one task may hold several."""
-        if self._limiter is None:
-            yield
-            return
-        borrower = object()
-        await self._limiter.acquire_on_behalf_of(borrower)
-        try:
-            yield
-        finally:
-            self._limiter.release_on_behalf_of(borrower)
 
     def _abort(self) -> None:
         for scope in self._active:

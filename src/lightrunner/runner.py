@@ -164,10 +164,9 @@ class DockerRunner:
         preparation = Preparation(
             self._engine, self._networks, plan, self._sandbox, on_progress=on_progress, detached=True
         )
-        async with self._admission.under_way():
-            with observed_run("detach", preparation.id) as observation:
-                run_id = await run_in_child(detach, preparation, plan, self._sandbox)
-                observation.detached()
+        with self._admission.under_way(), observed_run("detach", preparation.id) as observation:
+            run_id = await run_in_child(detach, preparation, plan, self._sandbox)
+            observation.detached()
         return run_id
 
     async def attach(
@@ -198,7 +197,7 @@ class DockerRunner:
                 STATE_FAILED: the result cannot be written; the run can be attached to again.
         """
         self._check_open()
-        async with self._admission.under_way():
+        with self._admission.under_way():
             attached = partial(attach, self._engine, run_id, Listeners(on_log, on_output), task_status=task_status)
             with observed_run("attach", run_id) as observation:
                 result = await run_in_child(attached)
@@ -272,10 +271,11 @@ class DockerRunner:
             self._sandbox,
             pool_size,
             init_volume=self._init_volume,
-            admit=self._admission.admitted,
+            limiter=self._admission.limiter,
         )
-        async with self._admission.under_way(), pool.open():
-            yield pool
+        with self._admission.under_way():
+            async with pool.open():
+                yield pool
 
     @asynccontextmanager
     async def sandbox(
@@ -340,8 +340,9 @@ class DockerRunner:
         warn_of_dropped_env(plan.dropped_env)
         launcher = Launcher(self._engine, self._networks, self._init_volume, plan, self._sandbox)
         pool = SandboxPool(launcher, pool_size, admit=self._admission.admitted)
-        async with self._admission.under_way(), pool.open():
-            yield pool
+        with self._admission.under_way():
+            async with pool.open():
+                yield pool
 
     @asynccontextmanager
     async def map(
@@ -393,8 +394,9 @@ class DockerRunner:
             count = parse_count("size", size)
             name = None if network is None else check_network("network", network)
             prepared = self._networks.prepared(name, count)
-        async with self._admission.under_way(), prepared:
-            yield
+        with self._admission.under_way():
+            async with prepared:
+                yield
 
     async def prepare(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
         """Pull a request's image and build its setup steps, without running it.

@@ -28,6 +28,10 @@ _SHELLS_OWN = frozenset(
 """Variables that dash, busybox or bash changes at its start, or refuses to set: ``export UID=1000`` ends bash. (A test
 finds them.) Variables that begin with BASH are treated alike."""
 
+_READ = f"IFS= TMOUT= read -r {_SCRIPT}"
+_EVALUATE = f'eval "unset {_SCRIPT} {" ".join(_EXPORTED)}; ${_SCRIPT}"'
+"""What every dispatch needs is in the gate: a shell reads the dispatch byte by byte, which takes 0.7 µs each."""
+
 
 def gate_script(nonce: str) -> str:
     """Return the script that a warm container runs. It prints the nonce, waits for the dispatch, and evaluates it.
@@ -35,7 +39,7 @@ def gate_script(nonce: str) -> str:
     If stdin ends first, the script exits. It looks up ``env`` before the request's PATH is set. It clears TMOUT, since
     an image's TMOUT would end bash's wait.
     """
-    return f'set -- "\n" "$(command -v env)"; echo {nonce}; IFS= TMOUT= read -r {_SCRIPT} && eval "${_SCRIPT}"; exit 0'
+    return f'set -- "\n" "$(command -v env)"; echo {nonce}; {_READ} && {_EVALUATE}; exit 0'
 
 
 def claimable_gate_script() -> str:
@@ -43,7 +47,7 @@ def claimable_gate_script() -> str:
 
     It prints nothing by itself: nobody listens yet, and its output is not kept.
     """
-    return f'set -- "\n" "$(command -v env)"; while IFS= TMOUT= read -r {_SCRIPT}; do eval "${_SCRIPT}"; done; exit 0'
+    return f'set -- "\n" "$(command -v env)"; while {_READ}; do {_EVALUATE}; done; exit 0'
 
 
 def claim_script(nonce: str) -> bytes:
@@ -103,7 +107,6 @@ def dispatch_script(
         by_env = _is_shells_own(_name(entry)) or _name(entry).startswith("LC_")
         (carried if by_env else exported).append(entry)
     steps = [] if input_bytes is None else [_counted_input(input_bytes)]
-    steps += [f"unset {_SCRIPT} {' '.join(_EXPORTED)}"]
     for entry in exported:
         name, _, value = entry.partition("=")
         steps.append(f"export {name}={quote(value)}")

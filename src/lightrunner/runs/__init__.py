@@ -5,5 +5,6 @@ Start reading in run.py, which has a cold run from top to bottom. prepare.py cre
 until it exits, stdin.py writes its input, output.py delivers its output (capture.py keeps it), cpu_time.py watches its
 CPU time, kills.py finds out who killed it, measure.py measures what it uses, secrets.py hands over its secrets
 (command.py has the command that follows them), and handle.py has `Execution`, the handle that callers hold. phases.py
-has a run's id and the times of its phases. mapping.py runs many requests.
+has a run's id and the times of its phases. dispatch.py starts a run in a container that waits. mapping.py runs many
+requests.
 """

@@ -28,9 +28,6 @@ from .phases import Phases
 from .prepare import Preparation
 from .stdin import feed
 
-_SHORT_BYTES = 16 * 1024
-"""A quarter of Linux's pipe, and less than any socket's buffer."""
-
 
 class StartedContainer(NamedTuple):
     """A running container. `attached` is None if the run needs no streams; `since` is the start, on trio's clock."""
@@ -186,8 +183,6 @@ class Supervisor:
         """Write, read, and enforce the time-out until the container has exited and all output is delivered."""
         attached = self._container.attached
         has_input = bool(self._stdin) or self._stdin_source is not None
-        if attached is not None:
-            await self._send_first(attached)
         async with open_bare_nursery() as readers:
             if attached is not None:
                 readers.start_soon(protected, self._read, output, attached)
@@ -283,19 +278,6 @@ class Supervisor:
                     raise  # A limit that nobody watches would be none.
                 return
         self.execution.request_kill(Outcome.CPU_TIMED_OUT)
-
-    async def _send_first(self, attached: AttachedStream) -> None:
-        """Write a short beginning of the input before any task is there: a warm run's output waits for it.
-
-        What fits into the container's pipe cannot block, so nobody needs to read the output meanwhile.
-        """
-        if not self._stdin or len(self._stdin[0]) > _SHORT_BYTES:
-            return
-        try:
-            await attached.send_all(self._stdin[0])
-        except EngineUnreachable:
-            return  # `_feed` meets it too.
-        self._stdin = self._stdin[1:]
 
     async def _feed(self, attached: AttachedStream) -> None:
         is_tty = self._plan.tty_size is not None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -43,15 +43,14 @@ class SwarmPool:
         *,
         size: int,
         check: Callable[[RunRequest], RunPlan],
-        admit: Callable[[], AbstractAsyncContextManager[None]],
+        limiter: trio.CapacityLimiter | None,
     ) -> None:
         self.service_id = service_id
         self._cluster = cluster
         self._claims = claims
         self._template = template
         self._check = check
-        self._admit = admit
-        self._admission = Admission(None, "pool")
+        self._admission = Admission(limiter, "pool")
         self._pool: SingleUsePool[Claim] = SingleUsePool(
             claims.claim, _discard, _is_waiting, size=PoolSize(size, size, math.inf), delay=WARM_REFILL_DELAY
         )
@@ -82,7 +81,7 @@ class SwarmPool:
             check_template(plan, request, self._template)
         await check_source(plan.source)
         warn_of_dropped_env(plan.dropped_env)
-        async with self._admit(), self._admission.under_way():
+        async with self._admission.admitted():
             return await run_in_child(self._run, plan, Listeners(on_log, on_output), task_status)
 
     async def _run(self, plan: RunPlan, listeners: Listeners, task_status: StartedStatus) -> RunResult:

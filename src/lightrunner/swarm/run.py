@@ -11,6 +11,7 @@ from lightrunner.results import RunResult
 from lightrunner.rules.gate import dispatch_script
 from lightrunner.rules.limits import NODE_WATCH_PAUSE
 from lightrunner.runs.command import run_command
+from lightrunner.runs.dispatch import send_dispatch
 from lightrunner.runs.output import Listeners
 from lightrunner.runs.run import StartedStatus
 from lightrunner.runs.supervise import StartedContainer, Supervisor
@@ -45,7 +46,7 @@ async def _run(
     try:
         # From here on the run owns the connection: if the pool closes, only one task may close it.
         async with claim.streams.pop_all():
-            opening = _dispatch(claim, plan)
+            script = _dispatch(claim, plan)
             if plan.source is not None:
                 with claim.phases.phase("seed"):
                     await seed(
@@ -56,14 +57,16 @@ async def _run(
                         workdir=plan.workdir,
                         user="",
                     )
+            container = StartedContainer(claim.container_id, claim.attached, trio.current_time())
+            left = await send_dispatch(claim.attached, script)
             supervisor = Supervisor(
                 claim.node.engine,
                 claim.phases,
-                StartedContainer(claim.container_id, claim.attached, trio.current_time()),
+                container,
                 plan,
                 cluster.sandbox,
                 listeners=listeners,
-                stdin=[opening, plan.input or b""],
+                stdin=[*left, plan.input or b""],
                 closes_stdin=False,
             )
             task_status.started(supervisor.execution)

@@ -165,12 +165,12 @@ class SwarmRunner:
             plan = self._check(template)
             count = parse_count("size", size)
             replicas = count + (parse_count("shared", shared) if shared != 0 else 0)
-        async with (
-            self._admission.under_way(),
-            self._service(plan, replicas, on_progress) as (service_id, claims),
-            self._pool(service_id, claims, plan, count).open() as pool,
-        ):
-            yield pool
+        with self._admission.under_way():
+            async with (
+                self._service(plan, replicas, on_progress) as (service_id, claims),
+                self._pool(service_id, claims, plan, count).open() as pool,
+            ):
+                yield pool
 
     @asynccontextmanager
     async def join(self, service_id: str, template: RunRequest, *, size: int = 1) -> AsyncGenerator[SwarmPool]:
@@ -188,8 +188,9 @@ class SwarmRunner:
             plan = self._check(template)
             count = parse_count("size", size)
         claims = self._claims(service_id, plan)
-        async with self._admission.under_way(), self._pool(service_id, claims, plan, count).open() as pool:
-            yield pool
+        with self._admission.under_way():
+            async with self._pool(service_id, claims, plan, count).open() as pool:
+                yield pool
 
     @asynccontextmanager
     async def map(
@@ -275,8 +276,8 @@ class SwarmRunner:
             yield service_id, self._claims(service_id, plan)
 
     def _pool(self, service_id: str, claims: Claims, plan: RunPlan, size: int) -> SwarmPool:
-        admit = self._admission.admitted
-        return SwarmPool(self._cluster, service_id, claims, plan, size=size, check=self._check, admit=admit)
+        limiter = self._admission.limiter
+        return SwarmPool(self._cluster, service_id, claims, plan, size=size, check=self._check, limiter=limiter)
 
     def _claims(self, service_id: str, plan: RunPlan) -> Claims:
         return Claims(self._cluster, service_id, plan)

@@ -1,8 +1,8 @@
 """Warm pools: started containers, each waiting for one run."""
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
 
 import trio
@@ -30,6 +30,7 @@ from lightrunner.rules.gate import dispatch_script, gate_script
 from lightrunner.rules.limits import CLEANUP_TIMEOUT, CREATE_TIMEOUT, WARM_REFILL_DELAY
 from lightrunner.rules.violation import RuleViolation
 from lightrunner.runs.command import run_command
+from lightrunner.runs.dispatch import send_dispatch
 from lightrunner.runs.output import Listeners
 from lightrunner.runs.prepare import Preparation
 from lightrunner.runs.run import StartedStatus
@@ -71,15 +72,14 @@ class WarmPool:
         size: PoolSize,
         *,
         init_volume: InitVolume,
-        admit: Callable[[], AbstractAsyncContextManager[None]],
+        limiter: trio.CapacityLimiter | None,
     ) -> None:
         self._engine = engine
         self._networks = networks
         self._template = template
         self._sandbox = sandbox
         self._init_volume = init_volume
-        self._admit = admit
-        self._admission = Admission(None, "pool")
+        self._admission = Admission(limiter, "pool")
         self._can_prepare = False
         self._pool: SingleUsePool[WarmContainer] = SingleUsePool(
             self._make, self._discard, _is_waiting, size=size, delay=WARM_REFILL_DELAY
@@ -124,7 +124,7 @@ class WarmPool:
             check_template(plan, request, self._template)
         await check_source(plan.source)
         warn_of_dropped_env(plan.dropped_env)
-        async with self._admit(), self._admission.under_way():
+        async with self._admission.admitted():
             return await run_in_child(self._run, plan, Listeners(on_log, on_output), task_status)
 
     async def _run(self, plan: RunPlan, listeners: Listeners, task_status: StartedStatus) -> RunResult:
@@ -145,11 +145,12 @@ class WarmPool:
                 warm.preparation.timings = Timings()  # The preparation's times do not belong to the run.
                 if plan.source is not None:
                     await self._seed(warm, plan, plan.source)
+                container = warm.container._replace(since=trio.current_time())
                 stdin = await _dispatched(warm, plan)
                 supervisor = Supervisor(
                     self._engine,
                     warm.preparation,
-                    warm.container._replace(since=trio.current_time()),
+                    container,
                     plan,
                     self._sandbox,
                     listeners=listeners,
@@ -316,19 +317,18 @@ def check_template(plan: RunPlan, request: RunRequest, template: RunPlan) -> Non
 
 
 async def _dispatched(warm: WarmContainer, plan: RunPlan) -> list[bytes]:
-    """Return what the container gets on stdin. Secrets are handed over at once."""
+    """Dispatch a run, and hand over its secrets. Return what is left to write to its stdin."""
+    attached = warm.container.attached
+    assert attached is not None
     command = run_command(plan, warm.config)
     env, image_env = plan.env, warm.config.env or []
+    has_input = plan.input is not None
     if plan.secrets is None:
-        opening = dispatch_script(command, env, image_env, has_input=plan.input is not None)
-        return [opening, plan.input or b""]
-    opening = dispatch_script(secrets_command(command), env, image_env, has_input=True)
-    assert warm.container.attached is not None
-    start = await hand_over(
-        warm.container.attached,
-        plan.secrets,
-        has_input=plan.input is not None,
-        container_id=warm.container.id,
-        opening=opening,
-    )
-    return [start, plan.input or b""]
+        left = await send_dispatch(attached, dispatch_script(command, env, image_env, has_input=has_input))
+    else:
+        opening = dispatch_script(secrets_command(command), env, image_env, has_input=True)
+        container_id = warm.container.id
+        left = [
+            await hand_over(attached, plan.secrets, has_input=has_input, container_id=container_id, opening=opening)
+        ]
+    return [*left, plan.input or b""]

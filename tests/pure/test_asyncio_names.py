@@ -20,6 +20,8 @@ PAIRS: list[tuple[type, type]] = [
     (lightrunner.SandboxPool, lightrunner.asyncio.SandboxPool),
     (lightrunner.SandboxProcess, lightrunner.asyncio.SandboxProcess),
     (lightrunner.WarmPool, lightrunner.asyncio.WarmPool),
+    (lightrunner.SwarmPool, lightrunner.asyncio.SwarmPool),
+    (lightrunner.SwarmRunner, lightrunner.asyncio.SwarmRunner),
 ]
 
 OF_THE_RUN = {
@@ -40,6 +42,7 @@ OF_THE_RUN = {
 
 ELSEWHERE = {
     (lightrunner.WarmPool, "open"),
+    (lightrunner.SwarmPool, "open"),
     (lightrunner.SandboxPool, "open"),
     (lightrunner.MapResults, "run_all"),
     *((lightrunner.Execution, name) for name in OF_THE_RUN),
@@ -47,7 +50,9 @@ ELSEWHERE = {
 
 
 def public(cls: type) -> dict[str, Any]:
-    return {name: value for name, value in vars(cls).items() if not name.startswith("_")}
+    return {
+        name: value for one in reversed(cls.__mro__) for name, value in vars(one).items() if not name.startswith("_")
+    }
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, tuple[object, object]]:
@@ -73,6 +78,7 @@ def test_the_asyncio_class_has_every_name(trio_class: type, asyncio_class: type)
 
 
 def test_the_runners_take_the_same_options() -> None:
+    assert parameters(lightrunner.SwarmRunner) == parameters(lightrunner.asyncio.SwarmRunner)
     assert parameters(lightrunner.DockerRunner) == parameters(lightrunner.asyncio.DockerRunner)
     options = lightrunner.asyncio.DockerRunner(memory="32m", max_concurrent=3).options
     assert options == lightrunner.DockerRunner(memory="32m", max_concurrent=3).options
@@ -81,14 +87,15 @@ def test_the_runners_take_the_same_options() -> None:
 def test_a_trio_limiter_is_refused() -> None:
     with pytest.raises(lightrunner.LightRunnerError, match=r"max_concurrent.*a trio limiter"):
         lightrunner.asyncio.DockerRunner(max_concurrent=trio.CapacityLimiter(1))
+    with pytest.raises(lightrunner.LightRunnerError, match=r"max_concurrent.*a trio limiter"):
+        lightrunner.asyncio.SwarmRunner(node_hosts="ssh://{hostname}", max_concurrent=trio.CapacityLimiter(1))
 
 
 def test_the_packages_export_the_same_names() -> None:
     ours = {name for name, value in vars(lightrunner).items() if inspect.isclass(value) or inspect.isfunction(value)}
     theirs = set(vars(lightrunner.asyncio))
     of_scripts = {name for name in ours if name.endswith("_sync")}
-    of_swarms = {name for name in ours if name.startswith("Swarm")}  # for trio programs alone
-    assert ours - of_scripts - of_swarms <= theirs
+    assert ours - of_scripts <= theirs
 
 
 def test_asyncio_is_imported_by_those_who_use_it() -> None:

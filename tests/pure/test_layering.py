@@ -24,7 +24,7 @@ BACKEND = f"{ENGINE}.backend"
 UPGRADED = f"{ENGINE}.upgraded"
 TESTING = f"{PACKAGE}.testing"
 ARROWS: dict[str, set[str]] = {
-    "asyncio": {"runner", "warm", "sandbox", "detached", "runs"},
+    "asyncio": {"runner", "swarm", "warm", "sandbox", "detached", "runs"},
     "runner": {"warm", "sandbox", "detached", "runs", "images", "init", "networks"},
     "doctor": {"detached", "networks"},
     "swarm": {"warm", "runs", "files", "images"},

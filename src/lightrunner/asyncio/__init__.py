@@ -1,12 +1,13 @@
 """lightrunner for asyncio programs: the same names, the same guarantee.
 
-runner.py      DockerRunner                   pool.py        WarmPool
+runner.py      DockerRunner                   swarm.py       SwarmRunner
+block.py       what both runners share        pool.py        WarmPool, SwarmPool
 handle.py      Execution: a started run       mapping.py     MapResults
 sandbox.py     Sandbox, SandboxPool           process.py     SandboxProcess and its streams
 bridge.py      calls from asyncio into the trio thread
 callbacks.py   calls from the trio thread into asyncio: log lines, progress
 
-A `DockerRunner` runs the trio one in a thread of its own. There is no second implementation: each method here calls the
+A runner runs the trio one in a thread of its own. There is no second implementation: each method here calls the
 method of that name there.
 
 Cancellation: ``task.cancel()``, `asyncio.timeout`, `asyncio.wait_for`, a failing `asyncio.TaskGroup`, anyio's cancel
@@ -48,9 +49,11 @@ from lightrunner.rules.verdict import Outcome as Outcome
 from lightrunner.runs.mapping import MapItem as MapItem
 from lightrunner.runs.mapping import MapProgress as MapProgress
 from lightrunner.sandbox.expose import ExposedPort as ExposedPort
+from lightrunner.swarm.options import SwarmOptions as SwarmOptions
 
 from .handle import Execution as Execution
 from .mapping import MapResults as MapResults
+from .pool import SwarmPool as SwarmPool
 from .pool import WarmPool as WarmPool
 from .process import ProcessInput as ProcessInput
 from .process import ProcessOutput as ProcessOutput
@@ -58,3 +61,4 @@ from .process import SandboxProcess as SandboxProcess
 from .runner import DockerRunner as DockerRunner
 from .sandbox import Sandbox as Sandbox
 from .sandbox import SandboxPool as SandboxPool
+from .swarm import SwarmRunner as SwarmRunner

@@ -1,7 +1,8 @@
-"""`WarmPool`: runs in containers that have started already."""
+"""`WarmPool` and `SwarmPool`: runs in containers that have started already."""
 
 from lightrunner.requests import RunRequest
 from lightrunner.results import LogCallback, OutputCallback, RunResult
+from lightrunner.swarm.pool import SwarmPool as TrioSwarmPool
 from lightrunner.warm.pool import WarmPool as TrioWarmPool
 
 from .bridge import Bridge
@@ -12,7 +13,7 @@ from .handle import Execution, StartedRuns
 class WarmPool:
     """Runs requests in containers that have already started. `DockerRunner.warm` creates it."""
 
-    def __init__(self, bridge: Bridge, pool: TrioWarmPool, started: StartedRuns) -> None:
+    def __init__(self, bridge: Bridge, pool: TrioWarmPool | TrioSwarmPool, started: StartedRuns) -> None:
         self._bridge = bridge
         self._pool = pool
         self._started = started
@@ -37,3 +38,15 @@ class WarmPool:
         """Run one request in the background, as `DockerRunner.start` does. The run belongs to the pool's block."""
         callbacks = Callbacks(self._bridge, on_log=on_log, on_output=on_output)
         return await self._started.start(lambda status: callbacks.call(self._pool.run, request, task_status=status))
+
+
+class SwarmPool(WarmPool):
+    """Runs requests in containers that have already started on a swarm's nodes. `SwarmRunner.warm` creates it.
+
+    Attributes:
+        service_id: the swarm's id of the service, with which other processes join the pool.
+    """
+
+    def __init__(self, bridge: Bridge, pool: TrioSwarmPool, started: StartedRuns) -> None:
+        super().__init__(bridge, pool, started)
+        self.service_id = pool.service_id

@@ -1,40 +1,31 @@
 """`DockerRunner` for asyncio: each method calls the trio runner's of that name."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
-from types import TracebackType
-from typing import Self
-
-import trio
 
 from lightrunner.detached.state import RunState
-from lightrunner.errors import invalid_request
 from lightrunner.keywords import keywords_of
 from lightrunner.requests import RunnerOptions, RunRequest
 from lightrunner.results import (
-    CacheCleanup,
     CacheImage,
     LogCallback,
     OutputCallback,
     ProgressCallback,
-    ReapResult,
     RunResult,
 )
-from lightrunner.rules.limits import DEFAULT_CACHE_AGE, DEFAULT_IDLE_TIME
-from lightrunner.rules.violation import RuleViolation
+from lightrunner.rules.limits import DEFAULT_IDLE_TIME
 from lightrunner.runner import DockerRunner as TrioDockerRunner
-from lightrunner.runs.mapping import DEFAULT_IN_FLIGHT, Requests
 
-from .bridge import Bridge
+from .block import RunnerBlock, check_limit
 from .callbacks import Callbacks
 from .handle import Execution, StartedRuns
-from .mapping import HomeIterator, MapResults
+from .mapping import HomeIterator
 from .pool import WarmPool
 from .sandbox import Sandbox, SandboxPool
 
 
-class DockerRunner:
+class DockerRunner(RunnerBlock[TrioDockerRunner]):
     """Run requests on one daemon, each in one disposable container. Use as ``async with``, in one event loop.
 
     The keywords are the fields of `RunnerOptions`, which `options` holds. (`max_concurrent` is a number here: trio's
@@ -53,39 +44,13 @@ class DockerRunner:
 
     @keywords_of(RunnerOptions)
     def __init__(self, options: RunnerOptions) -> None:
-        if isinstance(options.max_concurrent, trio.CapacityLimiter):
-            with invalid_request():
-                reason = "a trio limiter, which belongs to a trio loop: give a number"
-                raise RuleViolation("max_concurrent", options.max_concurrent, reason)
-        self._runner = TrioDockerRunner(**{name: getattr(options, name) for name in options.__struct_fields__})
-        self._opened: Bridge | None = None
-        self._block = AsyncExitStack()
-        self._started: StartedRuns | None = None
+        check_limit(options)
+        super().__init__(TrioDockerRunner(**{name: getattr(options, name) for name in options.__struct_fields__}))
 
     @property
     def options(self) -> RunnerOptions:
         """The options of all runs."""
         return self._runner.options
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            bridge = Bridge()
-            stack.push_async_callback(bridge.close)
-            await stack.enter_async_context(bridge.hold(self._runner))
-            self._started = stack.enter_context(StartedRuns(bridge))
-            self._block = stack.pop_all()
-        self._opened = bridge
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._block.__aexit__(kind, error, traceback)
-        self._opened = None
-
-    async def is_available(self) -> bool:
-        """Return whether the daemon responds."""
-        return await self._bridge.call(self._runner.is_available)
 
     async def run(
         self,
@@ -171,10 +136,6 @@ class DockerRunner:
         """Return the detached runs of this host from their state files, oldest first."""
         return await self._bridge.call(self._runner.list)
 
-    async def reap_orphans(self, *, dry_run: bool = False) -> ReapResult:
-        """Remove what dead runs left on the daemon, as `lightrunner.DockerRunner.reap_orphans` does."""
-        return await self._bridge.call(partial(self._runner.reap_orphans, dry_run=dry_run))
-
     async def cleanup_orphan_states(self) -> int:
         """Finish the state files of detached runs that have no container. Return how many there were."""
         return await self._bridge.call(self._runner.cleanup_orphan_states)
@@ -239,25 +200,6 @@ class DockerRunner:
             yield SandboxPool(bridge, pool)
 
     @asynccontextmanager
-    async def map(
-        self,
-        requests: Requests,
-        *,
-        max_in_flight: int = DEFAULT_IN_FLIGHT,
-        ordered: bool = False,
-        retries: int = 0,
-    ) -> AsyncGenerator[MapResults]:
-        """Run many requests, some at a time: ``async with runner.map(requests) as results``.
-
-        As `lightrunner.DockerRunner.map`. The requests are iterated in the event loop's thread.
-        """
-        bridge = self._bridge
-        source = HomeIterator(bridge, requests)
-        mapping = self._runner.map(source, max_in_flight=max_in_flight, ordered=ordered, retries=retries)
-        async with bridge.hold(mapping) as results:
-            yield MapResults(bridge, results)
-
-    @asynccontextmanager
     async def prepared_networks(self, size: int = 4, *, network: str | None = None) -> AsyncGenerator[None]:
         """Keep network namespaces ready. Cold runs of any image then take about half the time.
 
@@ -266,33 +208,6 @@ class DockerRunner:
         async with self._bridge.hold(self._runner.prepared_networks(size, network=network)):
             yield
 
-    async def prepare(self, request: RunRequest, *, on_progress: ProgressCallback | None = None) -> str:
-        """Pull a request's image and build its setup steps, without running it. Return the image's reference.
-
-        As `lightrunner.DockerRunner.prepare`.
-        """
-        callbacks = Callbacks(self._bridge, on_progress=on_progress)
-        return await self._bridge.call(callbacks.call, self._runner.prepare, request)
-
-    async def cleanup_orphan_cache(self, max_age: float = DEFAULT_CACHE_AGE) -> CacheCleanup:
-        """Remove the cache images of setup steps that have not been used for `max_age` seconds.
-
-        As `lightrunner.DockerRunner.cleanup_orphan_cache`.
-        """
-        return await self._bridge.call(self._runner.cleanup_orphan_cache, max_age)
-
     async def list_cache(self) -> Sequence[CacheImage]:
         """Return the cache images of setup steps, as `lightrunner.DockerRunner.list_cache` does."""
         return await self._bridge.call(self._runner.list_cache)
-
-    @property
-    def _bridge(self) -> Bridge:
-        # Another loop's futures would never wake up.
-        if self._opened is None:
-            raise RuntimeError("use a DockerRunner inside its block: async with DockerRunner(...) as runner")
-        return self._opened
-
-    @property
-    def _runs(self) -> StartedRuns:
-        assert self._started is not None
-        return self._started

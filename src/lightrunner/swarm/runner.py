@@ -194,7 +194,7 @@ class SwarmRunner:
 
     @asynccontextmanager
     async def map(
-        self, requests: Requests, *, max_in_flight: int = DEFAULT_IN_FLIGHT, ordered: bool = True, retries: int = 0
+        self, requests: Requests, *, max_in_flight: int = DEFAULT_IN_FLIGHT, ordered: bool = False, retries: int = 0
     ) -> AsyncGenerator[MapResults]:
         """Run many requests, some at a time, as `DockerRunner.map` does.
 

@@ -65,6 +65,16 @@ def test_files_go_in_and_come_out(cli: Cli, busybox: str, tmp_path: Path) -> Non
     assert (tmp_path / "up" / "a").read_text() == "a"
 
 
+def test_a_secret_is_a_files_content(cli: Cli, busybox: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(ALL_BYTES)
+    secret = f"api-key={tmp_path}/key"
+    done = cli("run", busybox, "--network", "none", "--secret", secret, "--", "cat", "/run/secrets/api-key")
+    assert (done.returncode, done.stdout) == (0, ALL_BYTES)
+    missing = cli("run", busybox, "--secret", f"k={tmp_path}/missing")
+    assert missing.returncode == exits.USAGE
+    assert f"--secret k={tmp_path}/missing: No such file" in missing.stderr.decode()
+
+
 def test_a_missing_extract_is_a_failure_of_its_own(cli: Cli, busybox: str, tmp_path: Path) -> None:
     done = cli("run", busybox, "--network", "none", "--extract", f"gone:{tmp_path}", "--", "echo", "hi")
     assert (done.returncode, done.stdout) == (exits.INCOMPLETE, b"hi\n")

@@ -37,7 +37,7 @@ def request(*arguments: str, environ: dict[str, str] | None = None) -> RunReques
     """The request of a command line; a file's bytes are its name, and stdin's are ``-``."""
     args, command = parse("run", *arguments)
 
-    def read(source: InputSource) -> bytes:
+    def read(_: str, source: InputSource) -> bytes:
         return source.data if source.data is not None else (source.path or "-").encode()
 
     return run_request(args, command, environ or {}, read, resolve=lambda path: f"/resolved/{path}")
@@ -52,7 +52,7 @@ def test_the_least_of_a_command_line() -> None:
 
 def test_a_command_line_with_everything() -> None:
     args, command = parse(*EVERYTHING)
-    made = run_request(args, command, {"HOME": "/h"}, lambda _: b"{}", resolve=lambda _: "/here/b")
+    made = run_request(args, command, {"HOME": "/h"}, lambda _option, _source: b"{}", resolve=lambda _: "/here/b")
     assert made == RunRequest(
         image="python:3",
         entrypoint="python main.py 'a b'",
@@ -100,6 +100,10 @@ def test_input(text: str, data: bytes) -> None:
     assert request("i", "--input", text).input == data
 
 
+def test_secrets_are_the_contents_of_files() -> None:
+    assert request("i", "--secret", "key=a=b", "--secret", "cert=/c.pem").secrets == {"key": b"a=b", "cert": b"/c.pem"}
+
+
 def test_a_shell_command_line_is_taken_as_it_is() -> None:
     assert request("i", "-c", "echo $HOME | cat").entrypoint == "echo $HOME | cat"
 
@@ -144,7 +148,7 @@ def test_what_does_not_go_together(arguments: list[str], reason: str) -> None:
 def test_nothing_is_read_for_a_command_line_that_is_wrong() -> None:
     args, command = parse("run", "i", "--input", "-", "--env", "ABSENT")
     with pytest.raises(UsageError):
-        run_request(args, command, {}, lambda _: pytest.fail("stdin was read"))
+        run_request(args, command, {}, lambda _option, _source: pytest.fail("stdin was read"))
 
 
 def test_bench_takes_the_request_that_it_repeats() -> None:
@@ -167,7 +171,10 @@ def test_a_sandbox_takes_the_options_of_a_run() -> None:
     args, _ = parse("sandbox", *words, "--expose", "80", "--expose", "81")
     run_args, command = parse(*EVERYTHING)
     assert runner_options(args) == msgspec.structs.replace(runner_options(run_args), usage=False)
-    made, run = sandbox_request(args, {"HOME": "/h"}), run_request(run_args, command, {"HOME": "/h"}, lambda _: b"")
+    made, run = (
+        sandbox_request(args, {"HOME": "/h"}),
+        run_request(run_args, command, {"HOME": "/h"}, lambda _option, _source: b""),
+    )
     same = ("image", "run", "dir", "ignore", "timeout", "network", "env", "workdir", "platform", "user", "hostname")
     assert [getattr(made, name) for name in same] == [getattr(run, name) for name in same]
     assert (made.extra_hosts, made.labels) == (run.extra_hosts, run.labels)

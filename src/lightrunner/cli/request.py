@@ -51,7 +51,7 @@ def run_request(
     args: argparse.Namespace,
     command: Sequence[str] | None,
     environ: Mapping[str, str],
-    read: Callable[[InputSource], bytes],
+    read: Callable[[str, InputSource], bytes],
     *,
     resolve: Callable[[str], str] = os.path.realpath,
     tty_size: tuple[int, int] = DEFAULT_TTY_SIZE,
@@ -62,7 +62,7 @@ def run_request(
         args: its parsed options.
         command: what stood behind ``--``.
         environ: for ``--env NAME``.
-        read: reads ``--input``.
+        read: reads what an option names; it is told the option as it was given.
         resolve: makes a path with ``..`` absolute, links followed.
         tty_size: rows and columns for ``--tty``.
 
@@ -97,8 +97,9 @@ def run_request(
         tty=args.tty,
         tty_size=tty_size,
         pull=args.pull,
+        secrets={name: read(f"--secret {name}={path}", InputSource(path=path)) for name, path in args.secret},
         # Read last: nothing is taken from stdin for a command line that is wrong.
-        input=None if args.input is None else read(args.input),
+        input=None if args.input is None else read(f"--input {args.input}", args.input),
     )
 
 

@@ -49,6 +49,14 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         "a folder here. A folder's contents land directly in TO, a file as TO/its name",
     )
     add_env(group.add_argument)
+    group.add_argument(
+        "--secret",
+        metavar="NAME=FILE",
+        type=values.pair,
+        action="append",
+        default=[],
+        help="give it a file's content as /run/secrets/NAME, in memory and for its user alone",
+    )
     _add_workdir(group.add_argument)
     add_setup(group.add_argument)
 

@@ -20,14 +20,14 @@ from .lookup import find_run
 from .progress import Display, open_display
 from .request import run_request, runner_options
 from .signals import Signals
-from .stdio import put, read_input, receive_stdin, say, terminal_size, write_chunk
+from .stdio import put, read_source, receive_stdin, say, terminal_size, write_chunk
 from .terminal import follow_size, raw_terminal
 
 
 async def run(args: argparse.Namespace, command: Sequence[str] | None, signals: Signals) -> int:
     """Run a request, attached or, with ``--detach``, only to its start."""
     # In a thread that may be left behind: stdin can take its time.
-    make = partial(run_request, args, command, os.environ, read_input, tty_size=terminal_size())
+    make = partial(run_request, args, command, os.environ, read_source, tty_size=terminal_size())
     request = await trio.to_thread.run_sync(make, abandon_on_cancel=True)
     options = msgspec.structs.asdict(runner_options(args))
     with open_display(quiet=args.quiet) as display:

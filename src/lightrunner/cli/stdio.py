@@ -56,8 +56,8 @@ def put(text: str) -> None:
     _write_all(STDOUT, f"{text}\n".encode(errors="backslashreplace"))
 
 
-def read_input(source: InputSource) -> bytes:
-    """Read what ``--input`` names.
+def read_source(option: str, source: InputSource) -> bytes:
+    """Read what an option names. `option` is the option as it was given, such as ``--input @data``.
 
     Raises:
         UsageError: a file cannot be read.
@@ -68,8 +68,7 @@ def read_input(source: InputSource) -> bytes:
         with open(STDIN if source.path is None else source.path, "rb", closefd=source.path is not None) as file:
             return file.read()
     except OSError as error:
-        name = "-" if source.path is None else f"@{source.path}"
-        raise UsageError(f"--input {name}: {error.strerror}") from error
+        raise UsageError(f"{option}: {error.strerror}") from error
 
 
 async def receive_stdin() -> AsyncGenerator[bytes]:

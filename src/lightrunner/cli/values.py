@@ -41,6 +41,9 @@ class InputSource(NamedTuple):
     data: bytes | None = None
     path: str | None = None
 
+    def __str__(self) -> str:
+        return "-" if self.path is None else f"@{self.path}"
+
 
 def duration(text: str) -> float:
     """Seconds from ``90``, ``1.5``, ``500ms``, ``5m``, ``2h``, ``7d``."""

@@ -131,6 +131,15 @@ async def test_it_is_made_again_where_it_was_removed_between_two_runs(bare: OwnE
         assert second["Id"] != first["Id"]
 
 
+async def test_prepared_networks_make_it_again(bare: OwnEngine) -> None:
+    async with DockerRunner(host=bare.host) as runner:
+        await runner.run(request(bare))  # From now on the runner knows the network.
+        bare.request("DELETE", f"/networks/{ISOLATED}")
+        async with runner.prepared_networks(2):
+            assert (await runner.run(request(bare))).stdout == b"1\n"
+    assert len(isolated(bare)) == 1
+
+
 async def test_several_runs_of_one_runner_that_lose_it_make_one(bare: OwnEngine) -> None:
     results: list[RunResult] = []
     async with DockerRunner(host=bare.host) as runner:

@@ -11,7 +11,7 @@ from tests.runs.conftest import PLAIN
 from tests.runs.shell_runs import shell
 from tests.warm.waiting import pause_containers, until
 from tests.warm.ways import Way, cold, handle, prepared, ready_handle
-from tools.raw_engine import Object, RawEngine, RawEngineError
+from tools.raw_engine import Object, RawEngine
 
 NAMESPACE = "readlink /proc/self/ns/net"
 ADDRESS = "ip -4 -o addr show dev eth0 | tr '/' ' ' | awk '{print $4}'"
@@ -87,27 +87,6 @@ async def test_where_the_pause_container_has_died_the_run_has_a_network_of_its_o
         assert re.fullmatch(rb"[0-9.]+\n", result.stdout or b"")
         await until(lambda: len(pause_containers(raw)) == 1)
         assert pause_containers(raw) != {pause_container}
-
-
-async def test_an_isolated_network_that_was_removed_is_made_again(
-    runner: DockerRunner, raw: RawEngine, busybox: str
-) -> None:
-    request = shell(busybox, ADDRESS, network=None)
-    await runner.run(request)  # From now on the runner knows the network.
-    await until(lambda: is_removed(raw, "light-runner-isolated"))
-    async with runner.prepared_networks(2):
-        assert (await runner.run(request)).success
-
-
-def is_removed(raw: RawEngine, network: str) -> bool:
-    """Remove a network, unless an endpoint is still on it: the daemon removes some after their container."""
-    try:
-        raw.request("DELETE", f"/networks/{network}")
-    except RawEngineError as error:
-        if error.status != 403:
-            raise
-        return False
-    return True
 
 
 async def test_a_listener_of_one_run_is_not_there_for_another(runner: DockerRunner, busybox: str) -> None:

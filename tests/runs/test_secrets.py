@@ -11,6 +11,7 @@ import trio
 
 from lightrunner import DockerRunner, ExtractSpec, LightRunnerError, LightRunnerErrorCode, RunRequest
 from lightrunner.rules.limits import INIT_VOLUME_PREFIX, MAX_SECRETS, MAX_SECRETS_BYTES
+from lightrunner.runs.secrets import hand_over
 from tests.runs.conftest import CommittedImage, ImageVariant, MakeRunner
 from tests.runs.shell_runs import Run, shell, start_ready
 from tools.raw_engine import RawEngine, RawEngineError
@@ -223,3 +224,17 @@ async def test_a_warm_pool_whose_template_has_none(runner: DockerRunner, busybox
     async with runner.warm(RunRequest(image=busybox, network="none"), size=1) as pool:
         with pytest.raises(LightRunnerError, match="secrets=<secrets key>: the warm pool's template has none"):
             await pool.run(request)
+
+
+async def test_a_warm_run_starts_when_they_are_written(
+    runner: DockerRunner, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*args: Any, **keywords: Any) -> bytes:
+        await trio.sleep(2)
+        return await hand_over(*args, **keywords)
+
+    monkeypatch.setattr("lightrunner.warm.pool.hand_over", slow)
+    request = shell(busybox, "true", secrets={"key": VALUE}, timeout=2.0)
+    async with runner.warm(request, size=1) as pool:
+        result = await pool.run(request)
+    assert (result.outcome, result.duration < 2) == ("exited", True)

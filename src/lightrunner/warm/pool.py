@@ -145,8 +145,7 @@ class WarmPool:
                 warm.preparation.timings = Timings()  # The preparation's times do not belong to the run.
                 if plan.source is not None:
                     await self._seed(warm, plan, plan.source)
-                container = warm.container._replace(since=trio.current_time())
-                stdin = await _dispatched(warm, plan)
+                container, stdin = await _dispatched(warm, plan)
                 supervisor = Supervisor(
                     self._engine,
                     warm.preparation,
@@ -316,19 +315,24 @@ def check_template(plan: RunPlan, request: RunRequest, template: RunPlan) -> Non
             raise RuleViolation(field, getattr(request, field), "differs from the warm pool's template")
 
 
-async def _dispatched(warm: WarmContainer, plan: RunPlan) -> list[bytes]:
-    """Dispatch a run, and hand over its secrets. Return what is left to write to its stdin."""
-    attached = warm.container.attached
-    assert attached is not None
+async def _dispatched(warm: WarmContainer, plan: RunPlan) -> tuple[StartedContainer, list[bytes]]:
+    """Dispatch a run, and hand over its secrets. Return its container, and what is left to write to its stdin.
+
+    The run starts with the dispatch, or when its secrets are written.
+    """
+    container = warm.container
+    assert container.attached is not None
     command = run_command(plan, warm.config)
     env, image_env = plan.env, warm.config.env or []
     has_input = plan.input is not None
     if plan.secrets is None:
-        left = await send_dispatch(attached, dispatch_script(command, env, image_env, has_input=has_input))
+        since = trio.current_time()
+        script = dispatch_script(command, env, image_env, has_input=has_input)
+        left = await send_dispatch(container.attached, script)
     else:
-        opening = dispatch_script(secrets_command(command), env, image_env, has_input=True)
-        container_id = warm.container.id
-        left = [
-            await hand_over(attached, plan.secrets, has_input=has_input, container_id=container_id, opening=opening)
-        ]
-    return [*left, plan.input or b""]
+        script = dispatch_script(secrets_command(command), env, image_env, has_input=True)
+        start = await hand_over(
+            container.attached, plan.secrets, has_input=has_input, container_id=container.id, opening=script
+        )
+        since, left = trio.current_time(), [start]
+    return container._replace(since=since), [*left, plan.input or b""]

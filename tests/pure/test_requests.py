@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -27,6 +28,22 @@ def test_the_least_of_a_request() -> None:
     assert (plan.entrypoint, plan.source, plan.input, plan.network) == (None, None, None, None)
     assert (plan.ignore, plan.extracts, plan.env, plan.dropped_env) == ((), (), [], [])
     assert (plan.timeout, plan.workdir, plan.capture_output) == (1200.0, "/app", False)
+
+
+def test_what_is_empty_is_like_what_is_left_out() -> None:
+    empty = MappingProxyType[str, str]({})
+    request = RunRequest(
+        image="busybox",
+        run=[],
+        ignore=[],
+        env=empty,
+        extract=[],
+        extra_hosts=empty,
+        labels=empty,
+        tty_size=(24, 80),
+        secrets=MappingProxyType[str, bytes]({}),
+    )
+    assert check_request(request) == check_request(RunRequest(image="busybox"))
 
 
 def test_a_request_with_everything() -> None:

@@ -32,7 +32,10 @@ CAPABILITIES = {
     "isolated_network": "a bridge whose containers do not reach each other",
     "links": "an archive tells a link from what it points to",
     "oom": "a kill for memory is reported",
+    "oom_victims": "what uses too much memory is killed, and nothing beside it",
+    "pids": "a process that there is no room for is not started, and the others go on",
     "runtime": "a run chooses its runtime",
+    "stopped_orphans": "a process group that stops and has no shell above it is left alone",
     "statuses": "a bad request is refused with 400, 404 or 409, in Docker's words",
     "unread_input": "the output goes on when a program does not read its input to the end",
 }
@@ -160,7 +163,12 @@ def _podman() -> EngineSetup:
     return EngineSetup(enter=podman.ENTER, environment=podman.environment(root), command=podman.command)
 
 
-_GVISOR_LACKS = {"default_signals": "SIGTERM ends any process"}
+_GVISOR_LACKS = {
+    "default_signals": "SIGTERM ends any process",
+    "oom_victims": "its kernel is killed",
+    "pids": "its kernel ends",
+    "stopped_orphans": "it ends by SIGHUP",
+}
 _PODMAN_LACKS = {
     "dockerd": "it is none",
     "image_removal": "it keeps a step's layer, and uses it again",

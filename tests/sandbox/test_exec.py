@@ -132,6 +132,7 @@ async def test_a_workdir_starts_at_the_sandboxes(box: Sandbox) -> None:
     assert (await box.exec("pwd", workdir="/etc")).stdout == b"/etc\n"
 
 
+@pytest.mark.needs("pids")
 async def test_commands_at_once_do_not_mix(box: Sandbox) -> None:
     async def one(number: int) -> None:
         data = f"{number:04d}".encode() * 50_000
@@ -191,6 +192,7 @@ async def test_what_a_command_left_is_killed(box: Sandbox) -> None:
     assert (await box.exec(SLEEPERS)).stdout == b"0\n"
 
 
+@pytest.mark.needs("oom_victims")
 async def test_an_oom_is_told(make_runner: MakeRunner, busybox: str) -> None:
     async with (
         make_runner(memory="48m") as runner,
@@ -202,6 +204,7 @@ async def test_an_oom_is_told(make_runner: MakeRunner, busybox: str) -> None:
         assert (after.stdout, after.oom_killed) == (b"fine\n", False)
 
 
+@pytest.mark.needs("pids")
 async def test_no_room_for_a_process_is_an_error(box: Sandbox) -> None:
     await box.exec("i=0; while [ $i -lt 120 ]; do sleep 100 & i=$((i+1)); done", background=True)
     with pytest.raises(LightRunnerError, match="no process could be started") as caught:

@@ -12,6 +12,12 @@ PROGRAMS = Path(__file__).with_name("hostile_programs.py")
 
 SLEEPERS = "ps | grep -c '[s]leep'"
 
+HOSTILE = [
+    *("runner", "reaping_runner", "threads", "killer"),
+    # These fork without end.
+    *(pytest.param(name, marks=pytest.mark.needs("pids")) for name in ("bomb", "stopper", "leaver")),
+]
+
 
 async def left(box: Sandbox) -> list[bytes]:
     """The commands of all processes of the sandbox but process 1 and what asks."""
@@ -21,18 +27,21 @@ async def left(box: Sandbox) -> list[bytes]:
     return [line.replace(b"\0", b" ") for line in found if not line.startswith((b"/.light-runner", b"python\0-c"))]
 
 
-async def test_a_time_out_ends_everything(box: Sandbox) -> None:
-    for command in (
+@pytest.mark.parametrize(
+    "command",
+    [
         "sleep 100",
         "trap '' TERM INT HUP; sleep 100 & sleep 100; sleep 100",
         "(setsid sh -c 'sleep 100 & sleep 100' &); sleep 100",
-        "setsid setsid sleep 100 & sleep 100 & kill -STOP $$",
+        pytest.param("setsid setsid sleep 100 & sleep 100 & kill -STOP $$", marks=pytest.mark.needs("stopped_orphans")),
         "exec >&- 2>&-; sleep 100",
-    ):
-        with trio.fail_after(20):
-            result = await box.exec(command, timeout=0.2)
-        assert (result.exit_code, result.timed_out, result.success) == (137, True, False)
-        assert (await box.exec(SLEEPERS)).stdout == b"0\n"
+    ],
+)
+async def test_a_time_out_ends_everything(box: Sandbox, command: str) -> None:
+    with trio.fail_after(20):
+        result = await box.exec(command, timeout=0.2)
+    assert (result.exit_code, result.timed_out, result.success) == (137, True, False)
+    assert (await box.exec(SLEEPERS)).stdout == b"0\n"
 
 
 async def test_a_cancelled_command_ends(box: Sandbox) -> None:
@@ -42,7 +51,7 @@ async def test_a_cancelled_command_ends(box: Sandbox) -> None:
     assert (await box.exec(SLEEPERS)).stdout == b"0\n"
 
 
-@pytest.mark.parametrize("program", ["bomb", "runner", "reaping_runner", "threads", "killer", "stopper", "leaver"])
+@pytest.mark.parametrize("program", HOSTILE)
 async def test_a_hostile_program_is_beaten_while_it_runs(python_box: Sandbox, program: str) -> None:
     """It runs as root, alone."""
     await python_box.write("hostile.py", PROGRAMS.read_bytes())
@@ -52,7 +61,7 @@ async def test_a_hostile_program_is_beaten_while_it_runs(python_box: Sandbox, pr
         assert await left(python_box) == []
 
 
-@pytest.mark.parametrize("program", ["bomb", "runner", "reaping_runner", "threads", "killer", "stopper", "leaver"])
+@pytest.mark.parametrize("program", HOSTILE)
 async def test_a_hostile_program_takes_no_neighbour_along(python_box: Sandbox, program: str) -> None:
     """A background process and a command at the same time outlive it; only root could harm them."""
     await python_box.write("hostile.py", PROGRAMS.read_bytes())
@@ -75,6 +84,7 @@ async def test_code_that_kills_its_supervisor_dies_of_it(box: Sandbox) -> None:
     assert (await box.exec(SLEEPERS)).stdout == b"1\n"
 
 
+@pytest.mark.needs("default_signals")
 async def test_process_1_is_out_of_reach(python_box: Sandbox) -> None:
     """Not even root can signal, trace or read it: it is undumpable, and containers lack CAP_SYS_PTRACE."""
     await python_box.write("hostile.py", PROGRAMS.read_bytes())

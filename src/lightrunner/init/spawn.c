@@ -209,6 +209,21 @@ static void __attribute__((noreturn)) supervise(struct order *order, const int *
     }
 }
 
+/* The other side of a pseudo-terminal. Not every gVisor has TIOCGPTPEER. */
+static long open_peer(int master)
+{
+    const int flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+    char path[32] = "/dev/pts/";
+    u32 number = 0;
+    long result = SYS_3(NR_ioctl, master, TIOCGPTPEER, flags);
+    if (result != -ENOTTY)
+        return result;
+    if ((result = SYS_3(NR_ioctl, master, TIOCGPTN, &number)) < 0)
+        return result;
+    text_number(path + text_length(path), number);
+    return sys_open(path, flags, 0);
+}
+
 static long open_terminal(struct channel *channel, const struct spawn *head, int *fds)
 {
     int locked = 0;
@@ -219,7 +234,7 @@ static long open_terminal(struct channel *channel, const struct spawn *head, int
     channel->input_fd = master;
     long result = SYS_3(NR_ioctl, master, TIOCSPTLCK, &locked);
     if (result >= 0)
-        result = SYS_3(NR_ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+        result = open_peer(master);
     if (result < 0)
         return result;
     fds[0] = fds[1] = fds[2] = (int)result;

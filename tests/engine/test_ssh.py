@@ -96,6 +96,25 @@ async def test_a_server_that_cannot_be_reached(
     assert forwards() == []
 
 
+async def test_one_that_does_not_obey_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = """#!/bin/sh
+echo $$ >"$0.pid"
+trap '' TERM
+for argument; do case $argument in */s:*) : >"${argument%%:*}";; esac; done
+while :; do sleep 0.1; done
+"""
+    (tmp_path / "ssh").write_text(script)
+    (tmp_path / "ssh").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("lightrunner.engine.ssh._STOP_TIMEOUT", 0.5)
+    async with EngineClient("ssh://root@127.0.0.1:1") as client:
+        with pytest.raises(EngineUnreachable):
+            await client.system_ping()
+    pid = int((tmp_path / "ssh.pid").read_text())
+    with pytest.raises(ProcessLookupError):  # It is not even a zombie.
+        os.kill(pid, 0)
+
+
 async def test_a_socket_that_is_not_there(host: str) -> None:
     async with EngineClient(f"{host}-not") as client:
         with pytest.raises(EngineUnreachable):

@@ -60,11 +60,12 @@ class SshForward:
         """End ``ssh`` and remove the folder. Shielded and bounded."""
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
-            with trio.move_on_after(_STOP_TIMEOUT, shield=True) as scope:
-                await process.wait()
-            if scope.cancelled_caught:
-                process.kill()
+            for end in (process.terminate, process.kill):
+                end()
+                with trio.move_on_after(_STOP_TIMEOUT, shield=True):
+                    await process.wait()
+                if process.returncode is not None:
+                    break
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _start(self) -> None:

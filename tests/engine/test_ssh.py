@@ -28,8 +28,16 @@ def host(server: SshServer, raw_host: str, monkeypatch: pytest.MonkeyPatch) -> s
 def forwards() -> list[int]:
     """The pids of the `ssh` processes that this one has started."""
     # trio starts processes in worker threads, which the kernel counts as their parents.
-    children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
-    return [int(pid) for pid in children if b"-L" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    children = " ".join(map(read_proc, Path("/proc/self/task").glob("*/children"))).split()
+    return [int(pid) for pid in children if "-L" in read_proc(Path(f"/proc/{pid}/cmdline")).split("\0")]
+
+
+def read_proc(path: Path) -> str:
+    """Read a file of a thread or a process; empty where that has just ended."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @pytest.mark.usefixtures("daemon_clean")

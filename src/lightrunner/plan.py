@@ -19,7 +19,7 @@ from .requests import ExtractSpec, RunnerOptions, RunRequest
 from .results import ExtractResult
 from .rules import identity, names, sizes, walls
 from .rules.dockerfile import check_platform, check_steps
-from .rules.limits import DEFAULT_TTY_SIZE, DEFAULT_WORKDIR, MAX_PROFILE_BYTES, SECRETS_FOLDER
+from .rules.limits import MAX_PROFILE_BYTES, SECRETS_FOLDER
 from .rules.members import check_ignore
 from .rules.names import ImageReference, Pull
 from .rules.secrets import Secrets, parse_secrets
@@ -122,56 +122,40 @@ def check_options(options: RunnerOptions) -> Sandbox:
 
 
 def check_request(request: RunRequest) -> RunPlan:
-    """Check a request, and convert it to the terms of the Engine API. `dir` is not read: the seed does that.
-
-    What is at its default needs no check, which leaves an eighth of the time: a warm run's first output waits for it.
-    """
-    env, dropped = ([], []) if _equals(request.env, {}) else names.parse_env("env", request.env)
-    workdir = request.workdir
-    if not _equals(workdir, DEFAULT_WORKDIR):
-        workdir = names.parse_workdir("workdir", workdir)
+    """Check a request, and convert it to the terms of the Engine API. `dir` is not read: the seed does that."""
+    env, dropped = names.parse_env("env", request.env)
+    workdir = names.parse_workdir("workdir", request.workdir)
     data = encode_input(request.input)
-    tty_size = None if request.tty is False and request.tty_size is DEFAULT_TTY_SIZE else _tty_size(request)
+    size = sizes.parse_terminal_size("tty_size", request.tty_size)
+    tty_size = size if _flag("tty", request.tty) else None
+    secrets = _secrets(request, workdir)
     return RunPlan(
         image=names.parse_image("image", request.image),
-        steps=() if _equals(request.run, ()) else check_steps("run", request.run),
+        steps=check_steps("run", request.run),
         platform=None if request.platform is None else check_platform("platform", request.platform),
         entrypoint=None if request.entrypoint is None else _entrypoint(request.entrypoint),
         source=None if request.dir is None else names.parse_host_path("dir", request.dir),
-        ignore=() if _equals(request.ignore, ()) else check_ignore("ignore", request.ignore),
+        ignore=check_ignore("ignore", request.ignore),
         input=data if tty_size is None else typed("input", data or b""),
         timeout=sizes.parse_timeout("timeout", request.timeout),
         network=None if request.network is None else names.check_network("network", request.network),
         env=env,
         dropped_env=dropped,
         workdir=workdir,
-        extracts=() if _equals(request.extract, ()) else plan_extracts(request.extract, workdir),
+        extracts=plan_extracts(request.extract, workdir),
         capture_output=_flag("capture_output", request.capture_output),
         user=None if request.user is None else identity.parse_user("user", request.user),
         hostname=None if request.hostname is None else identity.parse_hostname("hostname", request.hostname),
-        extra_hosts=[]
-        if _equals(request.extra_hosts, {})
-        else identity.parse_extra_hosts("extra_hosts", request.extra_hosts),
-        labels={} if _equals(request.labels, {}) else identity.parse_labels("labels", request.labels),
-        cpu_timeout=math.inf
-        if request.cpu_timeout is None
-        else sizes.parse_timeout("cpu_timeout", request.cpu_timeout),
+        extra_hosts=identity.parse_extra_hosts("extra_hosts", request.extra_hosts),
+        labels=identity.parse_labels("labels", request.labels),
+        cpu_timeout=sizes.parse_timeout("cpu_timeout", request.cpu_timeout),
         output_limit=None
         if request.output_limit is None
         else sizes.parse_byte_limit("output_limit", request.output_limit),
         tty_size=tty_size,
         pull=names.check_pull("pull", request.pull),
-        secrets=None if _equals(request.secrets, {}) else _secrets(request, workdir),
+        secrets=secrets,
     )
-
-
-def _equals(value: object, default: str | dict[str, str] | tuple[()]) -> bool:
-    return type(value) is type(default) and value == default
-
-
-def _tty_size(request: RunRequest) -> tuple[int, int] | None:
-    size = sizes.parse_terminal_size("tty_size", request.tty_size)
-    return size if _flag("tty", request.tty) else None
 
 
 def check_mounts(plan: RunPlan, sandbox: Sandbox) -> None:

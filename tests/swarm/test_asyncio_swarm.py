@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lightrunner import RunRequest
@@ -16,8 +17,7 @@ pytestmark = pytest.mark.private_engine
 
 def opened(swarm: Swarm) -> SwarmRunner:
     """Make a runner, which is to be opened, with the options of the trio runner of these tests."""
-    options = swarm.runner().options
-    return SwarmRunner(**{name: getattr(options, name) for name in options.__struct_fields__})
+    return SwarmRunner(**msgspec.structs.asdict(swarm.runner().options))
 
 
 def test_a_cold_run_with_files_input_and_lines(swarm: Swarm, tmp_path: Path) -> None:

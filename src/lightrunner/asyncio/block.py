@@ -9,7 +9,7 @@ from typing import Generic, Self, TypeVar
 import trio
 
 from lightrunner.errors import invalid_request
-from lightrunner.requests import RunnerOptions, RunRequest
+from lightrunner.requests import RunRequest
 from lightrunner.results import CacheCleanup, ProgressCallback, ReapResult
 from lightrunner.rules.limits import DEFAULT_CACHE_AGE
 from lightrunner.rules.violation import RuleViolation
@@ -25,22 +25,19 @@ from .mapping import HomeIterator, MapResults
 R = TypeVar("R", TrioDockerRunner, TrioSwarmRunner)
 
 
-def check_limit(options: RunnerOptions) -> None:
-    """Refuse a limiter of trio's.
+class RunnerBlock(Generic[R]):
+    """Runs a trio runner in a thread of its own, for the time of an ``async with``.
 
     Raises:
-        LightRunnerError: INVALID_REQUEST: `max_concurrent` is one.
+        LightRunnerError: INVALID_REQUEST: `max_concurrent` is a limiter of trio's.
     """
-    if isinstance(options.max_concurrent, trio.CapacityLimiter):
-        with invalid_request():
-            reason = "a trio limiter, which belongs to a trio loop: give a number"
-            raise RuleViolation("max_concurrent", options.max_concurrent, reason)
-
-
-class RunnerBlock(Generic[R]):
-    """Runs a trio runner in a thread of its own, for the time of an ``async with``."""
 
     def __init__(self, runner: R) -> None:
+        limit = runner.options.max_concurrent
+        if isinstance(limit, trio.CapacityLimiter):
+            with invalid_request():
+                reason = "a trio limiter, which belongs to a trio loop: give a number"
+                raise RuleViolation("max_concurrent", limit, reason)
         self._runner: R = runner
         self._opened: Bridge | None = None
         self._block = AsyncExitStack()

@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+import msgspec
+
 from lightrunner.detached.state import RunState
 from lightrunner.keywords import keywords_of
 from lightrunner.requests import RunnerOptions, RunRequest
@@ -17,7 +19,7 @@ from lightrunner.results import (
 from lightrunner.rules.limits import DEFAULT_IDLE_TIME
 from lightrunner.runner import DockerRunner as TrioDockerRunner
 
-from .block import RunnerBlock, check_limit
+from .block import RunnerBlock
 from .callbacks import Callbacks
 from .handle import Execution, StartedRuns
 from .mapping import HomeIterator
@@ -44,8 +46,7 @@ class DockerRunner(RunnerBlock[TrioDockerRunner]):
 
     @keywords_of(RunnerOptions)
     def __init__(self, options: RunnerOptions) -> None:
-        check_limit(options)
-        super().__init__(TrioDockerRunner(**{name: getattr(options, name) for name in options.__struct_fields__}))
+        super().__init__(TrioDockerRunner(**msgspec.structs.asdict(options)))
 
     @property
     def options(self) -> RunnerOptions:

@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
+import msgspec
+
 from lightrunner.keywords import keywords_of
 from lightrunner.requests import RunRequest
 from lightrunner.results import LogCallback, OutputCallback, ProgressCallback, RunResult
@@ -11,7 +13,7 @@ from lightrunner.swarm.options import SwarmOptions
 from lightrunner.swarm.pool import SwarmPool as TrioSwarmPool
 from lightrunner.swarm.runner import SwarmRunner as TrioSwarmRunner
 
-from .block import RunnerBlock, check_limit
+from .block import RunnerBlock
 from .callbacks import Callbacks
 from .handle import Execution, StartedRuns
 from .pool import SwarmPool
@@ -29,8 +31,7 @@ class SwarmRunner(RunnerBlock[TrioSwarmRunner]):
 
     @keywords_of(SwarmOptions)
     def __init__(self, options: SwarmOptions) -> None:
-        check_limit(options)
-        super().__init__(TrioSwarmRunner(**{name: getattr(options, name) for name in options.__struct_fields__}))
+        super().__init__(TrioSwarmRunner(**msgspec.structs.asdict(options)))
 
     @property
     def options(self) -> SwarmOptions:
